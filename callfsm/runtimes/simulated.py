@@ -1,0 +1,70 @@
+"""A runtime without a world: time moves only when told to. For specs and models of whole systems.
+
+By default it has a clock of its own. Under freezegun pass `clock=time.monotonic` and
+`tick=freezer.tick`, and `advance` moves the frozen time from deadline to deadline. With a `seed`
+the order in which actors with waiting events take turns is shuffled, but always the same.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from callfsm.fsm.actor import Actor
+from callfsm.fsm.table import Event
+from callfsm.fsm.timers import Timers
+
+
+class SimulatedRuntime:
+    """Runs actors on demand, deterministically."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] | None = None,
+        tick: Callable[[float], object] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._own_now_s = 0.0
+        self._clock = clock if clock is not None else lambda: self._own_now_s
+        self._tick = tick if tick is not None else self._tick_own
+        self._random = random.Random(seed) if seed is not None else None
+        self._ready: dict[Actor[Any], None] = {}
+        self.timers: Timers[Actor[Any]] = Timers()
+
+    def now_s(self) -> float:
+        return self._clock()
+
+    def request_turn(self, actor: Actor[Any]) -> None:
+        self._ready.setdefault(actor)
+
+    def set_timer(self, actor: Actor[Any], name: str, after_s: float, event: Event) -> None:
+        self.timers.set(actor, name, self.now_s() + after_s, event)
+
+    def cancel_timer(self, actor: Actor[Any], name: str) -> None:
+        self.timers.cancel(actor, name)
+
+    def cancel_timers(self, actor: Actor[Any]) -> None:
+        self.timers.cancel_all(actor)
+
+    def settle(self) -> None:
+        """Let every actor handle its mail, and what follows from it, while time stands still."""
+        while self._ready:
+            actors = list(self._ready)
+            actor = self._random.choice(actors) if self._random else actors[0]
+            del self._ready[actor]
+            if actor.take_turn():
+                self._ready[actor] = None
+
+    def advance(self, seconds: float) -> None:
+        """Settle, then let `seconds` pass, stopping at every timer on the way."""
+        self.settle()
+        end_s = self.now_s() + seconds
+        while (due_s := self.timers.next_due_s()) is not None and due_s <= end_s:
+            self._tick(max(0.0, due_s - self.now_s()))
+            # A frozen clock counts microseconds: what is due may look a hair in the future.
+            for actor, event in self.timers.pop_due(max(due_s, self.now_s())):
+                actor.tell(event)
+            self.settle()
+        self._tick(max(0.0, end_s - self.now_s()))
+
+    def _tick_own(self, seconds: float) -> None:
+        self._own_now_s += seconds
