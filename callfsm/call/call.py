@@ -1,0 +1,49 @@
+"""The model behind the call machine: what one call remembers. The rules are in `table`."""
+
+from callfsm.call.events import EndReason
+from callfsm.call.merge import Merger
+from callfsm.call.settings import CallSettings
+from callfsm.call.speech import SpeechDetector
+from callfsm.call.windows import Window, WindowBuffer
+
+
+class Call:
+    """One call's memory."""
+
+    __slots__ = (
+        "bye",
+        "connecting",
+        "end_reason",
+        "failures",
+        "id",
+        "merger",
+        "reading_paused",
+        "settings",
+        "spare",
+        "state",
+        "texts",
+        "window",
+        "windows",
+        "words",
+    )
+
+    def __init__(self, call_id: int, settings: CallSettings, detector: SpeechDetector) -> None:
+        self.id = call_id
+        self.settings = settings
+        self.state = ""
+        self.windows = WindowBuffer(settings.windows, detector)
+        self.merger = Merger(settings.windows.overlap_s)
+        self.connecting = False
+        self.bye = False  # hung up; the rest of the audio may still come
+        self.end_reason: EndReason | None = None  # the audio is over
+        self.reading_paused = False
+        self.spare = False  # an inference context was free when audio last arrived
+        self.window: Window | None = None  # taken, and not transcribed yet
+        self.failures = 0  # of that window
+        self.texts = 0  # forwarded
+        self.words = 0  # in them
+
+    @property
+    def draining(self) -> bool:
+        """Whether the audio is over and only what is left of it is worked on."""
+        return self.end_reason is not None

@@ -1,0 +1,204 @@
+"""What a call does: one function per row of the table. An event in, effects out."""
+
+from collections.abc import Iterator
+
+from callfsm.call import effects as ask
+from callfsm.call import events as ev
+from callfsm.call.call import Call
+from callfsm.fsm.table import CancelTimer, Effect, Event, Raise, SetTimer
+from callfsm.words import Word, shifted
+
+PAUSE, GRACE, HELD = "pause", "grace", "held words"  # timers
+
+
+# ---------------------------------------------------------------- guards
+def connecting(call: Call, _: Event) -> bool:
+    return call.connecting
+
+
+def idle(call: Call, _: Event) -> bool:
+    return not call.connecting
+
+
+def hung_up(call: Call, _: Event) -> bool:
+    return call.bye
+
+
+def reading(call: Call, _: Event) -> bool:
+    return not call.reading_paused
+
+
+def silent_since(call: Call, _: Event) -> bool:
+    """Nothing was said that could change the words held back."""
+    return bool(call.merger.held) and not call.windows.has_speech
+
+
+def of_this_window(call: Call, event: ev.InferenceDone | ev.InferenceFailed) -> bool:
+    return call.window is not None and call.window.number == event.window
+
+
+def first_failure(call: Call, event: ev.InferenceFailed) -> bool:
+    return of_this_window(call, event) and call.failures == 0
+
+
+def of_this_text(call: Call, event: ev.TextAccepted) -> bool:
+    return call.texts == event.number
+
+
+# ---------------------------------------------------------------- registered
+def connect(call: Call, _: ev.Registered) -> Iterator[Effect]:
+    call.connecting = True
+    yield ask.ConnectAudio()
+
+
+def connected(call: Call, _: ev.AudioConnected) -> Iterator[Effect]:
+    call.connecting = False
+    yield ask.OpenLink()
+
+
+def try_at_next_register(call: Call, _: ev.ConnectFailed) -> Iterator[Effect]:
+    call.connecting = False
+    yield ask.Note("connect_failed")
+
+
+def never_connected(call: Call, _: Event) -> Iterator[Effect]:
+    call.end_reason = ev.EndReason.NEVER_CONNECTED
+    yield ask.Note("never_connected")
+
+
+# ---------------------------------------------------------------- audio
+def hear(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
+    """Append audio, and start to wait for a pause on the clock when somebody speaks."""
+    call.windows.append(event.samples)
+    if event.chunk_s:
+        call.windows.end_chunk(event.chunk_s)
+    call.spare = event.spare
+    if call.windows.has_speech:
+        yield SetTimer(PAUSE, call.settings.windows.pause_s, ev.PauseElapsed())
+    if call.bye:
+        yield SetTimer(GRACE, call.settings.grace_s, ev.GraceElapsed())
+
+
+def hear_while_busy(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
+    """The same, and have the sender wait when the buffer is full."""
+    yield from hear(call, event)
+    if call.windows.is_full and not call.reading_paused:
+        call.reading_paused = True
+        yield ask.Note("reading_paused", f"{call.windows.buffered_s:.1f} s wait for inference")
+        yield ask.PauseReading()
+
+
+def pause(call: Call, _: ev.PauseElapsed) -> Iterator[Effect]:
+    call.windows.pause()
+    yield from ()
+
+
+# ---------------------------------------------------------------- hanging up
+def expect_end(call: Call, _: ev.Bye) -> Iterator[Effect]:
+    call.bye = True
+    yield SetTimer(GRACE, call.settings.grace_s, ev.GraceElapsed())
+
+
+def wait_for_reader(call: Call, _: ev.GraceElapsed) -> Iterator[Effect]:
+    """No audio came because we do not read: that is not the sender's silence."""
+    yield SetTimer(GRACE, call.settings.grace_s, ev.GraceElapsed())
+
+
+def drain(call: Call, event: Event) -> Iterator[Effect]:
+    """The audio is over: from here on only what was heard is worked on."""
+    match event:
+        case ev.StreamEnded(reason):
+            call.end_reason = reason
+        case ev.IdleElapsed():
+            call.end_reason = ev.EndReason.IDLE
+        case _:
+            call.end_reason = ev.EndReason.BYE
+    yield CancelTimer(GRACE)
+    yield CancelTimer(PAUSE)
+
+
+# ---------------------------------------------------------------- buffering
+def decide(call: Call) -> Iterator[Effect]:
+    """On entering `buffering`: is a window ready, is a look ahead due, is the call over?"""
+    windows, settings = call.windows, call.settings.windows
+    if call.draining and not windows.has_window:
+        windows.end()
+    if windows.has_window:
+        yield Raise(ev.CutDue())
+    elif call.draining:
+        yield Raise(ev.HeldWordsElapsed() if call.merger.held else ev.Drained())
+    elif settings.eager_step_s and call.spare and windows.unseen_s >= settings.eager_step_s:
+        yield Raise(ev.CutDue())
+
+
+def take_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:
+    call.window = call.windows.take()
+    call.failures = 0
+    if call.reading_paused and not call.windows.is_full:
+        call.reading_paused = False
+        yield ask.ResumeReading()
+    yield Raise(ev.WindowTaken())
+
+
+def settle_held_words(call: Call, _: ev.HeldWordsElapsed) -> Iterator[Effect]:
+    yield from _forward(call, call.merger.settle())
+
+
+# ---------------------------------------------------------------- inference
+def transcribe(call: Call, _: ev.WindowTaken) -> Iterator[Effect]:
+    if call.window is not None:
+        yield ask.Transcribe(call.window)
+
+
+def deduplicate(call: Call, event: ev.InferenceDone) -> Iterator[Effect]:
+    """Merge the window's words into the call's text."""
+    window, merger = call.window, call.merger
+    if window is None:
+        return
+    unaligned, failures = merger.unaligned, merger.failures
+    committed = merger.merge(window, shifted(event.words, window.start_s))
+    call.window = None
+    if merger.unaligned > unaligned:
+        yield ask.Note("overlap_unaligned", f"window {window.number}")
+    if merger.failures > failures:
+        yield ask.Note("overlap_failed", f"window {window.number} is forwarded whole")
+    if merger.held and not call.draining:
+        yield SetTimer(HELD, call.settings.held_words_s, ev.HeldWordsElapsed())
+    yield Raise(ev.NewText(committed) if committed else ev.NothingNew())
+
+
+def try_again(call: Call, event: ev.InferenceFailed) -> Iterator[Effect]:
+    call.failures += 1
+    yield ask.Note("inference_retried", event.error)
+    yield Raise(ev.WindowTaken())
+
+
+def give_up_window(call: Call, event: ev.InferenceFailed | ev.InferenceOverdue) -> Iterator[Effect]:
+    window = call.window
+    if window is None:
+        return
+    call.window = None
+    why = event.error if isinstance(event, ev.InferenceFailed) else "no answer in time"
+    where = f"{window.start_s:.1f} to {window.end_s:.1f} s"
+    yield ask.Note("window_lost", f"window {window.number} ({where}): {why}")
+    yield ask.AbandonInference(window.number)
+
+
+# ---------------------------------------------------------------- forwarding
+def forward(call: Call, event: ev.NewText) -> Iterator[Effect]:
+    yield from _forward(call, event.words)
+
+
+def report_not_accepted(call: Call, _: ev.AcceptOverdue) -> Iterator[Effect]:
+    yield ask.Note("accept_overdue", f"text {call.texts}")
+
+
+def _forward(call: Call, words: tuple[Word, ...]) -> Iterator[Effect]:
+    call.texts += 1
+    call.words += len(words)
+    yield ask.ForwardText(call.texts, words)
+
+
+# ---------------------------------------------------------------- closed
+def end(call: Call) -> Iterator[Effect]:
+    yield ask.EndCall(call.end_reason or ev.EndReason.NEVER_CONNECTED)

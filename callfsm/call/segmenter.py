@@ -1,0 +1,148 @@
+"""Where windows are cut: a pure function of the frames heard so far.
+
+The segmenter counts 20 ms frames from the start of the call and is told of each whether it is
+speech. It answers with spans: the samples that make one window, and why the window ends there.
+Nothing depends on how the audio was chunked on its way here; only `flush`, for pauses seen on the
+clock and for the end of the call, does.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from callfsm.call.settings import WindowSettings
+from callfsm.call.speech import FRAME_S, FRAME_SAMPLES
+
+ONSET_FRAMES = 3  # 60 ms of unbroken speech: shorter is a click
+TAIL_FRAMES = 10  # 200 ms kept after the last speech; the rest can lead in the next window
+
+
+class Cut(Enum):
+    """Why a window ends where it ends."""
+
+    FULL = "full"  # the window's length is reached in mid-speech
+    PAUSE = "pause"  # the speaker paused: no word can be cut here
+    STALL = "stall"  # no audio comes any more, in mid-speech
+    OVERFLOW = "overflow"  # the buffer is full: everything is taken
+    END = "end"  # the call is over
+    EAGER = "eager"  # not an end: a look at speech that goes on
+    CHUNK = "chunk"  # mode "chunk": the chunk is complete
+
+    @property
+    def in_speech(self) -> bool:
+        """Whether a word may be cut in two here: the next window then overlaps this one."""
+        return self in {Cut.FULL, Cut.STALL, Cut.OVERFLOW}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Samples `start` to before `end`, counted from the start of the call.
+
+    `overlaps` tells that the span before ended after `start`, in speech.
+    """
+
+    start: int
+    end: int
+    cut: Cut
+    overlaps: bool = False
+
+
+def _frames(seconds: float) -> int:
+    return round(seconds / FRAME_S)
+
+
+class Segmenter:
+    """Turns speech flags into spans."""
+
+    __slots__ = (
+        "_lead_in",
+        "_overlap",
+        "_pause",
+        "_window",
+        "eager_at",
+        "floor",
+        "heard",
+        "overlaps",
+        "run",
+        "silence",
+        "start",
+        "unheard",
+    )
+
+    def __init__(self, settings: WindowSettings) -> None:
+        self._window = _frames(settings.window_s)
+        self._overlap = _frames(settings.overlap_s)
+        self._pause = _frames(settings.pause_s)
+        self._lead_in = _frames(settings.lead_in_s)
+        self.heard = 0  # frames so far
+        self.floor = 0  # nothing before this frame is in a later span
+        self.start: int | None = None  # of the speech that is not cut yet
+        self.overlaps = False  # whether `start` lies in the span before
+        self.unheard = False  # whether there was speech since the last cut
+        self.run = 0  # frames of unbroken speech
+        self.silence = 0  # frames since the last speech
+        self.eager_at = 0  # the end of the last look, or cut
+
+    @property
+    def keeps_from(self) -> int:
+        """The first sample that a later span may need."""
+        if self.start is not None:
+            return self.start * FRAME_SAMPLES
+        return max(self.floor, self.heard - self._lead_in - ONSET_FRAMES) * FRAME_SAMPLES
+
+    @property
+    def has_speech(self) -> bool:
+        """Whether speech waits to be cut."""
+        return self.start is not None and self.unheard
+
+    def hear(self, is_speech: bool) -> Span | None:
+        """One more frame; a span when a window ends with it."""
+        self.heard += 1
+        self.run = self.run + 1 if is_speech else 0
+        self.silence = 0 if is_speech else self.silence + 1
+        if self.start is None:
+            if self.run >= ONSET_FRAMES:
+                onset = self.heard - self.run
+                self.start = max(self.floor, onset - self._lead_in)
+                self.overlaps, self.unheard = False, True
+            return None
+        self.unheard = self.unheard or is_speech
+        if self.silence >= self._pause:
+            return self._cut(Cut.PAUSE)
+        if self.heard - self.start >= self._window:
+            return self._cut(Cut.FULL)
+        return None
+
+    def unseen_s(self) -> float:
+        """Seconds of uncut speech that came since the last look at it, or since the last cut."""
+        if not self.has_speech or self.start is None:
+            return 0.0
+        return (self.heard - max(self.start, self.eager_at)) * FRAME_S
+
+    def look(self) -> Span | None:
+        """The uncut speech so far, without cutting it."""
+        if self.start is None:
+            return None
+        self.eager_at = self.heard
+        return self._span(self.start, self.heard, Cut.EAGER, self.overlaps)
+
+    def flush(self, cut: Cut) -> Span | None:
+        """Cut now, for a reason the frames do not show; None when nothing was said since."""
+        return self._cut(cut)
+
+    def _cut(self, cut: Cut) -> Span | None:
+        start, overlaps, unheard = self.start, self.overlaps, self.unheard
+        if start is None:
+            return None
+        end = self.eager_at = self.heard
+        if cut.in_speech:
+            self.start = max(start, end - self._overlap)
+            self.overlaps, self.unheard = True, False
+        else:
+            end -= max(0, self.silence - TAIL_FRAMES)
+            self.start, self.floor = None, end
+            self.overlaps = self.unheard = False
+        return self._span(start, end, cut, overlaps) if unheard else None
+
+    @staticmethod
+    def _span(start: int, end: int, cut: Cut, overlaps: bool) -> Span:
+        return Span(start * FRAME_SAMPLES, end * FRAME_SAMPLES, cut, overlaps)

@@ -1,0 +1,70 @@
+"""What can be chosen about a call, validated together, once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from callfsm.errors import ConfigError
+
+SAMPLE_RATE_HZ = 16_000  # of the wire and of every window
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """When a window is cut. Seconds of audio time, but for `pause_s`, which counts in both times.
+
+    The user's plan sets 5 s windows, 1 s of overlap, 4 s of stride and a 10 s buffer.
+    """
+
+    mode: Literal["stream", "chunk"] = "stream"  # "chunk": every chunk whole, as in the field
+    window_s: float = 5.0
+    overlap_s: float = 1.0
+    stride_s: float = 4.0
+    buffer_s: float = 10.0  # audio kept at most; then it is all flushed into one window
+    pause_s: float = 0.3  # without speech: the speaker paused
+    lead_in_s: float = 0.3  # kept before the first sound of speech, so that no onset is lost
+    chunk_tail_s: float = 0.06  # a speech chunk that ends with this much silence ends in a pause
+    eager_step_s: float = 1.0  # of new speech between looks at a growing window; 0: none
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.window_s <= 30.0:
+            raise ConfigError(f"window is {self.window_s} s; whisper takes 1 to 30 s")
+        if not 0.0 <= self.overlap_s <= self.window_s / 2:
+            raise ConfigError(
+                f"overlap is {self.overlap_s} s; it must be 0 to half the window "
+                f"({self.window_s} s)"
+            )
+        if abs(self.window_s - self.overlap_s - self.stride_s) > 1e-6:
+            raise ConfigError(
+                f"stride is {self.stride_s} s; it must be window - overlap = "
+                f"{self.window_s - self.overlap_s:g} s"
+            )
+        if not self.window_s <= self.buffer_s <= 30.0:
+            raise ConfigError(
+                f"buffer is {self.buffer_s} s; it must hold a window ({self.window_s} s) "
+                "and fit into one inference (30 s)"
+            )
+        if not 0.1 <= self.pause_s < self.window_s:
+            raise ConfigError(f"pause is {self.pause_s} s; it must be 0.1 s to less than a window")
+        if not 0.0 <= self.lead_in_s <= 1.0:
+            raise ConfigError(f"lead-in is {self.lead_in_s} s; it must be 0 to 1 s")
+        if not (self.eager_step_s == 0 or self.eager_step_s >= 0.2):
+            raise ConfigError(f"eager step is {self.eager_step_s} s; it must be 0 or >= 0.2 s")
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """Windows, and how long a call waits for what."""
+
+    windows: WindowSettings = WindowSettings()
+    give_up_s: float = 30.0  # registered, but neither audio nor another REGISTER
+    idle_s: float = 300.0  # connected, but no audio
+    grace_s: float = 2.0  # after BYE, for audio still in the socket
+    held_words_s: float = 1.2  # held words are confirmed by silence after this
+    inference_overdue_s: float = 120.0  # then the window is given up, and counted
+    accept_overdue_s: float = 10.0  # for the link and the store to take a text
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, float) and value <= 0:
+                raise ConfigError(f"{name} is {value}; it must be more than 0 s")

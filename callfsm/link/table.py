@@ -1,0 +1,114 @@
+"""The link to the language model: one connection per call id, kept across calls.
+
+It never blocks a call: text waits here, in order, until the peer has taken it.
+"""
+
+from typing import Any
+
+from callfsm.fsm.machine import Machine
+from callfsm.fsm.table import STAY, Kind, Policy, Rest, Row, State, Table
+from callfsm.link import events as ev
+from callfsm.link import link as do
+from callfsm.link.link import Link
+
+STATES: tuple[State[Link], ...] = (
+    State("disconnected", "no connection, and no text that needs one", waits_forever=True),
+    State("connecting", "the peer was asked; it answers or the attempt fails", waits_forever=True),
+    State("settling", "connected, and not sure to be kept", waits_forever=True),
+    State("connected", "text is written as it comes", waits_forever=True),
+    State("waiting", "the peer is away; the next attempt is on the clock", waits_forever=True),
+    State("closed", "the service ends", Kind.FINAL, enter=do.end),
+)
+
+TRYING = ("connecting", "settling", "waiting")
+OPEN = (*TRYING, "connected")
+
+ROWS: tuple[Row[Link, Any], ...] = (
+    Row("disconnected", ev.Open, "connecting", do.connect),
+    Row("disconnected", ev.Deliver, "connecting", do.queue_and_connect),
+    Row("disconnected", ev.Close, "closed"),
+    Row("connecting", ev.Connected, "settling", do.settle),
+    Row("connecting", ev.ConnectFailed, "waiting", do.retry_later),
+    Row("settling", ev.Settled, "connected", do.start_writing),
+    Row("settling", ev.Lost, "waiting", do.retry_later, note="refused: still connected there"),
+    Row("waiting", ev.RetryDue, "connecting", do.connect),
+    Row("connected", ev.Deliver, STAY, do.queue_and_write),
+    Row("connected", ev.Written, STAY, do.write_next),
+    Row("connected", ev.Lost, "disconnected", do.rest, when=do.nothing_waits),
+    Row("connected", ev.Lost, "connecting", do.reconnect),
+    Row("connected", ev.AllDelivered, "closed", do.say_bye),
+    Row(TRYING, ev.Deliver, STAY, do.queue, note="text waits, in order"),
+    Row(OPEN, ev.Close, "closed", do.say_bye, when=do.nothing_waits),
+    Row(OPEN, ev.Close, STAY, do.deliver_rest),
+    Row(OPEN, ev.CloseOverdue, "closed", do.report_undelivered),
+)
+
+EVERY_EVENT = (
+    ev.Open,
+    ev.Deliver,
+    ev.Connected,
+    ev.ConnectFailed,
+    ev.Settled,
+    ev.Written,
+    ev.Lost,
+    ev.RetryDue,
+    ev.Close,
+    ev.CloseOverdue,
+    ev.AllDelivered,
+)
+
+REST = (
+    Rest(OPEN, (ev.Open,), Policy.IGNORE, "it is open, or on its way"),
+    Rest(
+        "disconnected",
+        (
+            ev.Connected,
+            ev.ConnectFailed,
+            ev.Settled,
+            ev.Written,
+            ev.Lost,
+            ev.RetryDue,
+            ev.CloseOverdue,
+            ev.AllDelivered,
+        ),
+        Policy.REJECT,
+        "there is no connection",
+    ),
+    Rest(
+        "connecting",
+        (ev.Settled, ev.Written, ev.Lost, ev.RetryDue, ev.AllDelivered),
+        Policy.REJECT,
+        "there is no connection yet",
+    ),
+    Rest(
+        "settling",
+        (ev.Connected, ev.ConnectFailed, ev.Written, ev.RetryDue, ev.AllDelivered),
+        Policy.REJECT,
+        "connected once, nothing written",
+    ),
+    Rest(
+        "waiting",
+        (ev.Connected, ev.ConnectFailed, ev.Settled, ev.Written, ev.Lost, ev.AllDelivered),
+        Policy.REJECT,
+        "there is no connection",
+    ),
+    Rest(
+        "connected",
+        (ev.Connected, ev.ConnectFailed, ev.Settled, ev.RetryDue),
+        Policy.REJECT,
+        "connected already",
+    ),
+    Rest("closed", EVERY_EVENT, Policy.IGNORE, "the link is gone"),
+)
+
+LINK = Table(
+    name="link",
+    note="the connection of one call id to the language model",
+    initial="disconnected",
+    states=STATES,
+    rows=ROWS,
+    rest=REST,
+    internal=(ev.AllDelivered,),
+)
+
+link_machine: Machine[Link] = Machine(LINK)
