@@ -1,0 +1,1 @@
+"""The gevent server around `callfsm`: sockets, engines, the store and the command line."""
