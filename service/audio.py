@@ -1,0 +1,171 @@
+"""The audio connection of one call: the service is the client of the audio processor.
+
+A reader greenlet turns bytes into events for the call's actor; a writer greenlet echoes texts to
+the peer. Peers that never read cost a bounded queue and nothing else.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import gevent
+from gevent import socket
+from gevent.event import Event as Signal
+from gevent.queue import Full, Queue
+
+from callfsm.call import events as ev
+from callfsm.call.events import EndReason
+from callfsm.errors import ProtocolError
+from callfsm.fsm.table import Event
+from service.metrics import Metrics
+from service.wire import END_OF_STREAM, Audio, AudioDecoder, EndOfStream, Hello, encode
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 2.0  # PROTOCOL.md 2.1
+READ_BYTES = 65_536  # a second of audio
+ECHOES = 64  # texts that wait for a peer to read them
+LAST_WRITE_S = 1.0  # for the end mark; then the connection is dropped
+MAILBOX_RETRY_S = 0.005
+
+
+class Mailbox(Protocol):
+    """The call's actor, as the reader knows it."""
+
+    def offer(self, event: Event) -> bool: ...
+
+    def tell(self, event: Event) -> None: ...
+
+
+class AudioConnection:
+    """Connects, reads and echoes for one call."""
+
+    def __init__(
+        self,
+        call_id: int,
+        address: tuple[str, int],
+        mailbox: Mailbox,
+        has_spare: Callable[[], bool],
+        metrics: Metrics,
+    ) -> None:
+        self._call_id = call_id
+        self._address = address
+        self._mailbox = mailbox
+        self._has_spare = has_spare
+        self._metrics = metrics
+        self._may_read = Signal()
+        self._may_read.set()
+        self._echoes: Queue[str | None] = Queue(ECHOES)
+        self._socket: socket.socket | None = None
+        self._reader: gevent.Greenlet[[], None] | None = None
+        self._writer: gevent.Greenlet[[], None] | None = None
+        self._chunk_samples = 0  # of the chunk that is arriving
+
+    def connect(self) -> None:
+        self._reader = gevent.spawn(self._connect_and_read)
+
+    def pause(self) -> None:
+        self._may_read.clear()
+
+    def resume(self) -> None:
+        self._may_read.set()
+
+    def echo(self, text: str) -> None:
+        """Write `text` to the peer when it reads; dropped and counted when it does not."""
+        try:
+            self._echoes.put_nowait(text)
+        except Full:
+            self._metrics.echoes_dropped.inc()
+
+    def close(self) -> None:
+        """Say the end and hang up, without keeping the caller of this waiting."""
+        if self._reader is not None:
+            self._reader.kill(block=False)
+        gevent.spawn(self._hang_up)
+
+    def _connect_and_read(self) -> None:
+        try:
+            connection = socket.create_connection(self._address, CONNECT_TIMEOUT_S)
+        except OSError as error:
+            log.debug("call %d: no audio at %s:%d: %s", self._call_id, *self._address, error)
+            self._mailbox.tell(ev.ConnectFailed())
+            return
+        connection.settimeout(None)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = connection
+        self._writer = gevent.spawn(self._write_echoes)
+        log.info("call %d: audio connected at %s:%d", self._call_id, *self._address)
+        self._mailbox.tell(ev.AudioConnected())
+        self._offer(ev.StreamEnded(self._read(connection)))
+
+    def _read(self, connection: socket.socket) -> EndReason:
+        decoder = AudioDecoder()
+        try:
+            while True:
+                self._may_read.wait()
+                data = connection.recv(READ_BYTES)
+                for event in decoder.feed(data):
+                    self._hear(event)
+                    if isinstance(event, EndOfStream):
+                        return EndReason.END_OF_STREAM
+                if not data:
+                    decoder.eof()
+                    return EndReason.END_OF_STREAM
+                gevent.sleep(0)  # a fast sender must not keep the hub
+        except ProtocolError as error:
+            self._metrics.protocol_errors.inc()
+            log.warning("call %d: %s", self._call_id, error)
+            return EndReason.PROTOCOL_ERROR
+        except OSError as error:
+            log.warning("call %d: audio connection lost: %s", self._call_id, error)
+            return EndReason.CONNECTION_LOST
+        finally:
+            if decoder.non_finite_samples:
+                self._metrics.samples_not_finite.inc(decoder.non_finite_samples)
+                log.warning(
+                    "call %d: %d samples were NaN or infinite and are taken as silence",
+                    self._call_id,
+                    decoder.non_finite_samples,
+                )
+
+    def _hear(self, event: Hello | Audio | EndOfStream) -> None:
+        match event:
+            case Hello(text) if text.strip() != str(self._call_id):
+                log.warning("call %d: the audio peer says it is call %r", self._call_id, text)
+            case Audio(samples, ends_chunk):
+                self._may_read.wait()
+                self._chunk_samples += len(samples)
+                chunk_s = self._chunk_samples / 16_000 if ends_chunk else 0.0
+                if ends_chunk:
+                    self._chunk_samples = 0
+                self._metrics.audio_s.inc(len(samples) / 16_000)
+                self._offer(ev.AudioReceived(samples, chunk_s, self._has_spare()))
+
+    def _offer(self, event: Event) -> None:
+        while not self._mailbox.offer(event):
+            gevent.sleep(MAILBOX_RETRY_S)
+
+    def _write_echoes(self) -> None:
+        connection = self._socket
+        assert connection is not None
+        try:
+            while (text := self._echoes.get()) is not None:
+                connection.sendall(encode(text.encode()))
+        except OSError as error:
+            log.debug("call %d: the audio peer takes no text: %s", self._call_id, error)
+
+    def _hang_up(self) -> None:
+        if self._socket is None:
+            return
+        if self._writer is not None:
+            with suppress(Full):
+                self._echoes.put(None, timeout=LAST_WRITE_S)
+            self._writer.join(LAST_WRITE_S)
+            self._writer.kill()
+        try:
+            self._socket.settimeout(LAST_WRITE_S)
+            self._socket.sendall(END_OF_STREAM)
+        except OSError:
+            log.debug("call %d: the audio peer was gone before us", self._call_id)
+        self._socket.close()

@@ -1,0 +1,75 @@
+"""The server as the demo sees it: another process, known by its ready line and its web port."""
+
+import http.client
+import json
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent import socket, subprocess
+
+from callfsm.errors import CallfsmError
+
+READY = re.compile(r"callfsm ready: UDP (?P<host>[^:]+):(?P<udp>\d+),.* http [^:]+:(?P<http>\d+)")
+READY_TIMEOUT_S = 120.0  # the weights may have to be converted first
+STOP_TIMEOUT_S = 60.0
+
+
+class ServerProcess:
+    """`callfsm serve` with free ports, as a context manager; `log` gets what it logs."""
+
+    def __init__(self, database: Path, audio_base_port: int, llama_port: int, log: Path) -> None:
+        self.log = log
+        self._arguments = [
+            *(sys.executable, "-m", "service", "--udp-port", "0", "--http-port", "0"),
+            *("--audio-base-port", str(audio_base_port), "--llama-port", str(llama_port)),
+            *("--database", str(database)),
+        ]
+        self.udp_port = 0
+        self.ready_line = ""
+        self._http: tuple[str, int] = ("127.0.0.1", 0)
+
+    def __enter__(self) -> "ServerProcess":
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                self._arguments, stdout=subprocess.PIPE, stderr=log, text=False
+            )
+        with gevent.Timeout(READY_TIMEOUT_S, CallfsmError("the server did not become ready")):
+            out = self._process.stdout
+            self.ready_line = out.readline().decode().strip() if out is not None else ""
+        ready = READY.match(self.ready_line)
+        if ready is None:
+            self._process.wait()
+            lines = self.log.read_text(errors="replace").strip().splitlines()
+            raise CallfsmError(f"the server did not start: {lines[-1] if lines else 'no reason'}")
+        self.udp_port = int(ready["udp"])
+        self._http = (ready["host"], int(ready["http"]))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> int:
+        """Let the server finish its calls and end; its exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(timeout=STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        return int(code)
+
+    def calls(self) -> list[dict[str, Any]]:
+        """What /calls says."""
+        connection = http.client.HTTPConnection(*self._http)
+        connection.sock = socket.create_connection(self._http, timeout=5.0)
+        try:
+            connection.request("GET", "/calls")
+            answer: list[dict[str, Any]] = json.load(connection.getresponse())
+        finally:
+            connection.close()
+        return answer

@@ -1,0 +1,212 @@
+"""Carry out what the inference actor asks for: engines, each in one native thread of its own.
+
+This is the only place where a window meets a model. The native threads compute without the GIL and
+with lower priority than the hub, so sockets are served while every core infers.
+"""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+import gevent
+from gevent.event import AsyncResult
+from gevent.threadpool import ThreadPool
+
+from callfsm.call.windows import Window
+from callfsm.errors import CallfsmError
+from callfsm.fsm.actor import Actor, Runtime
+from callfsm.fsm.table import Effect
+from callfsm.inference import events as ev
+from callfsm.inference.engine import AudioWindow, Engine, Transcript
+from callfsm.inference.pool import Pool
+from callfsm.inference.table import inference_machine
+from service.metrics import WAIT_WORTH_A_LOG_S, Metrics
+
+log = logging.getLogger(__name__)
+
+FINAL_DEADLINE_S = 1.0  # somebody waits for these words
+EAGER_DEADLINE_S = 4.0  # a look ahead gives way
+NICER_THAN_THE_HUB = 5  # of 0..19
+
+Reply = Callable[[Transcript | None, str], None]
+
+
+class InferenceService:
+    """The pool of contexts. `submit` a window; the answer comes as a callback on the hub."""
+
+    def __init__(
+        self,
+        make_engine: Callable[[], Engine],
+        contexts: int,
+        runtime: Runtime,
+        metrics: Metrics,
+        batch: int = 1,
+    ) -> None:
+        self._make_engine = make_engine
+        self._runtime = runtime
+        self._metrics = metrics
+        self._pool = Pool(contexts, batch)
+        self._contexts = [_Context(make_engine) for _ in range(contexts)]
+        self._replies: dict[tuple[object, int], Reply] = {}
+        self._ready: AsyncResult[str] = AsyncResult()
+        self.stopped = gevent.event.Event()
+        self._actor = Actor(
+            "inference",
+            inference_machine,
+            self._pool,
+            runtime=runtime,
+            perform=self._perform,
+            crashed=self._crashed,
+        )
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether a window submitted now would be inferred at once."""
+        return self._pool.has_spare
+
+    def start(self) -> None:
+        """Load every context and wait for the first. Raises CallfsmError when none loads."""
+        self._actor.start()
+        error = self._ready.get()
+        if error:
+            raise CallfsmError(error)
+
+    def stop(self) -> None:
+        """Finish what runs and free the contexts; `stopped` is set when done."""
+        self._actor.tell(ev.StopRequested())
+
+    def submit(
+        self, owner: object, call_id: int, window: Window, eager: bool, reply: Reply
+    ) -> None:
+        """Have `window` transcribed for `owner`; `reply` gets a transcript, or None and why not."""
+        now_s = self._runtime.now_s()
+        self._replies[owner, window.number] = reply
+        self._actor.tell(
+            ev.Submitted(
+                ev.Request(
+                    owner=owner,
+                    call_id=call_id,
+                    window=window.number,
+                    audio=AudioWindow(window.samples),
+                    submitted_s=now_s,
+                    deadline_s=now_s + (EAGER_DEADLINE_S if eager else FINAL_DEADLINE_S),
+                )
+            )
+        )
+
+    def withdraw(self, owner: object, window: int) -> None:
+        """Nobody waits for this window any more."""
+        if self._replies.pop((owner, window), None) is not None:
+            self._actor.tell(ev.Withdrawn(owner, window))
+
+    def _perform(self, effect: Effect) -> None:
+        self._metrics.queue.set(self._pool.waiting)
+        match effect:
+            case ev.LoadContext(context):
+                gevent.spawn(self._load, context)
+            case ev.RunBatch(context, requests):
+                self._measure_wait(requests)
+                gevent.spawn(self._run, context, requests)
+            case ev.AbortBatch(context):
+                self._contexts[context].abort()
+            case ev.Answer(request, transcript, error):
+                self._answer(request, transcript, error)
+            case ev.PoolReady():
+                self._ready.set("")
+            case ev.PoolBroken(error):
+                self._ready.set(error)
+            case ev.CloseContexts():
+                gevent.spawn(self._close)
+
+    def _load(self, context: int) -> None:
+        try:
+            self._contexts[context].load()
+        except CallfsmError as error:
+            log.error("context %d: %s", context, error)
+            self._actor.tell(ev.ContextFailed(context, str(error)))
+        else:
+            self._actor.tell(ev.ContextReady(context))
+
+    def _run(self, context: int, requests: tuple[ev.Request, ...]) -> None:
+        try:
+            transcripts = self._contexts[context].transcribe([r.audio for r in requests])
+        except Exception as error:
+            calls = ", ".join(str(request.call_id) for request in requests)
+            log.error("context %d failed on call %s: %s", context, calls, error)
+            self._actor.tell(ev.BatchFailed(context, str(error)))
+        else:
+            self._actor.tell(ev.BatchDone(context, tuple(transcripts)))
+
+    def _measure_wait(self, requests: tuple[ev.Request, ...]) -> None:
+        now_s = self._runtime.now_s()
+        for request in requests:
+            waited_s = now_s - request.submitted_s
+            self._metrics.waited(waited_s)
+            if waited_s > WAIT_WORTH_A_LOG_S:
+                log.info(
+                    "call %d: window %d waited %.0f ms for a context",
+                    request.call_id,
+                    request.window,
+                    waited_s * 1000,
+                )
+
+    def _answer(self, request: ev.Request, transcript: Transcript | None, error: str) -> None:
+        if transcript is not None:
+            self._metrics.inference_s.observe(transcript.inference_s)
+            for guard in transcript.guards:
+                self._metrics.guards.labels(guard).inc()
+        reply = self._replies.pop((request.owner, request.window), None)
+        if reply is not None:
+            reply(transcript, error)
+
+    def _close(self) -> None:
+        for context in self._contexts:
+            context.close()
+        self.stopped.set()
+
+    def _crashed(self, error: Exception) -> None:
+        log.critical("the inference actor failed", exc_info=error)
+        self._ready.set(f"the inference actor failed: {error}")
+        for reply in list(self._replies.values()):
+            reply(None, "the inference actor failed")
+        self.stopped.set()
+
+
+class _Context:
+    """One engine and the native thread it lives in."""
+
+    def __init__(self, make_engine: Callable[[], Engine]) -> None:
+        self._make_engine = make_engine
+        self._thread = ThreadPool(1)
+        self._engine: Engine | None = None
+
+    def load(self) -> None:
+        """Load the engine, in place of one that failed. Raises EngineError."""
+        self.close_engine()
+        self._engine = self._thread.apply(_load, (self._make_engine(),))
+
+    def transcribe(self, windows: list[AudioWindow]) -> list[Transcript]:
+        assert self._engine is not None
+        return self._thread.apply(self._engine.transcribe, (windows,))
+
+    def abort(self) -> None:
+        if self._engine is not None:
+            self._engine.abort()
+
+    def close_engine(self) -> None:
+        if self._engine is not None:
+            self._thread.apply(self._engine.close)
+            self._engine = None
+
+    def close(self) -> None:
+        self.close_engine()
+        self._thread.kill()
+
+
+def _load(engine: Engine) -> Engine:
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICER_THAN_THE_HUB)
+    engine.load()
+    return engine

@@ -1,0 +1,47 @@
+"""What the server counts, in the words of Prometheus; one object, handed to whoever counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+WAIT_WORTH_A_LOG_S = 0.010  # the user's plan: log a wait above 10 ms
+
+_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Counters of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(f"callfsm_{name}", what, labels, registry=registry)
+
+        def histogram(name: str, what: str) -> Histogram:
+            return Histogram(f"callfsm_{name}", what, buckets=_SECONDS, registry=registry)
+
+        def gauge(name: str, what: str) -> Gauge:
+            return Gauge(f"callfsm_{name}", what, registry=registry)
+
+        self.calls = counter("calls", "Calls by how they ended", "end")
+        self.calls_active = gauge("calls_active", "Calls that are not closed")
+        self.calls_refused = counter("calls_refused", "Calls refused at the limit")
+        self.calls_crashed = counter("calls_crashed", "Calls ended by a fault of ours")
+        self.datagrams_malformed = counter("datagrams_malformed", "Datagrams that say nothing")
+        self.protocol_errors = counter("protocol_errors", "Audio streams that broke the protocol")
+        self.samples_not_finite = counter("samples_not_finite", "NaN or infinite samples, zeroed")
+        self.audio_s = counter("audio_seconds", "Audio received")
+        self.windows = counter("windows", "Windows transcribed, by cut", "cut")
+        self.words = counter("words", "Words forwarded")
+        self.guards = counter("guards", "Guards that acted on a window", "guard")
+        self.notes = counter("notes", "What calls found worth noting", "what")
+        self.wait_s = histogram("inference_wait_seconds", "Wait for a context")
+        self.wait_max_s = gauge("inference_wait_max_seconds", "Longest wait for a context")
+        self.inference_s = histogram("inference_seconds", "Inference of a window")
+        self.queue = gauge("inference_queue", "Windows that wait for a context")
+        self.echoes_dropped = counter("echoes_dropped", "Texts an audio peer did not read")
+        self.texts_undelivered = counter("texts_undelivered", "Texts LLaMA never came back for")
+
+    def waited(self, seconds: float) -> None:
+        self.wait_s.observe(seconds)
+        longest_s = self.wait_max_s._value.get()
+        self.wait_max_s.set(max(longest_s, seconds))

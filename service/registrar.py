@@ -1,0 +1,78 @@
+"""UDP registration: one greenlet, one socket, datagrams in the order they came."""
+
+import logging
+from collections.abc import Callable
+
+import gevent
+from gevent import socket
+
+from callfsm.errors import ConfigError, ProtocolError
+from service.metrics import Metrics
+from service.wire import Bye, Register, parse_datagram
+
+log = logging.getLogger(__name__)
+
+MAX_DATAGRAM_BYTES = 2048
+LOGGED_SOURCES = 64  # hosts and ports whose first malformed datagram is logged; then only counted
+
+
+class Registrar:
+    """Listens for REGISTER and BYE. Binds at once, so that a taken port fails the start.
+
+    Raises ConfigError when the address cannot be bound.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        audio_base_port: int,
+        hear: Callable[[Register | Bye], None],
+        metrics: Metrics,
+    ) -> None:
+        self._audio_base_port = audio_base_port
+        self._hear = hear
+        self._metrics = metrics
+        self._complained_about: set[tuple[str, int]] = set()
+        self._listener: gevent.Greenlet[[], None] | None = None
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket.bind(address)
+        except OSError as error:
+            self._socket.close()
+            raise ConfigError(
+                f"cannot listen on UDP {address[0]}:{address[1]}: {error.strerror}"
+            ) from error
+
+    @property
+    def port(self) -> int:
+        """The bound port, also when 0 was asked for."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    def start(self) -> None:
+        self._listener = gevent.spawn(self._listen)
+
+    def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.kill()
+        self._socket.close()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                data, source = self._socket.recvfrom(MAX_DATAGRAM_BYTES)
+            except OSError as error:  # an ICMP error of some earlier peer
+                log.warning("UDP: %s", error)
+                continue
+            try:
+                message = parse_datagram(data, self._audio_base_port)
+            except ProtocolError as error:
+                self._complain(source, error)
+                continue
+            self._hear(message)
+
+    def _complain(self, source: tuple[str, int], error: ProtocolError) -> None:
+        self._metrics.datagrams_malformed.inc()
+        if source not in self._complained_about and len(self._complained_about) < LOGGED_SOURCES:
+            self._complained_about.add(source)
+            log.warning("from %s:%d: %s; more from there is only counted", *source, error)

@@ -1,0 +1,75 @@
+"""Run the server as a process: the database's wishes, the weights, the signals, the ready line."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import gevent
+
+from callfsm.errors import CallfsmError, ConfigError
+from callfsm.inference.engine import Engine
+from service.engines.whispercpp import GpuSettings, WhisperCppEngine
+from service.server import Server
+from service.settings import Settings
+from service.store.store import Store
+from service.weights.resolve import resolve
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "tiny.en"
+GIL_SWITCH_S = 0.001  # an engine thread that returns from native code gives the hub its turn soon
+DISABLED = {"0", "false", "no", "off"}
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; the second of them ends at once.
+
+    Raises CallfsmError, one sentence for the operator, when the server cannot start.
+    """
+    sys.setswitchinterval(GIL_SWITCH_S)
+    store = Store(settings.database)
+    try:
+        if (store.read_config("whisper_service_enabled") or "1").strip().lower() in DISABLED:
+            raise ConfigError(
+                f"whisper_service_enabled is off in {settings.database}: the service stays down"
+            )
+        model = settings.model or store.read_config("whisper_model_path") or DEFAULT_MODEL
+        server = Server(settings, engine_factory(settings, resolve(model)), store)
+        ports = server.start()
+    except CallfsmError:
+        store.set_status("error")
+        store.close(timeout_s=1.0)
+        raise
+    for number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(number, _stop, server)
+    announce(
+        f"callfsm ready: UDP {settings.host}:{ports.udp}, "
+        f"audio {settings.host}:{settings.audio_base_port}+call, "
+        f"LLaMA {settings.llama_host}:{settings.llama_port}, "
+        + (f"http {settings.host}:{ports.http}, " if ports.http else "")
+        + f"model {model}, contexts {settings.context_count()}, mode {settings.mode}"
+    )
+    server.run()
+
+
+def engine_factory(settings: Settings, weights: Path) -> Callable[[], Engine]:
+    """What makes an engine for each context."""
+
+    def make_engine() -> Engine:
+        return WhisperCppEngine(
+            weights,
+            threads=settings.thread_count(),
+            gpu=GpuSettings(settings.gpu, settings.gpu_device, settings.flash_attention),
+            full_context=settings.mode == "chunk",
+        )
+
+    return make_engine
+
+
+def _stop(server: Server) -> None:
+    log.info("stopping: calls finish what they heard")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    server.request_stop()

@@ -1,0 +1,145 @@
+"""The life of the server: what starts after what, and what ends before what.
+
+Start: database, UDP socket and web port are taken first, so that a mistake fails at once; then the
+contexts load and warm up while datagrams already queue; then the calls begin.
+
+Stop: no new calls; every call transcribes and forwards what it heard; the links deliver what waits
+and say BYE; the contexts are freed; the store writes its last text and the status, and closes.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from gevent.event import Event as Signal
+
+from callfsm.call.events import EndReason
+from callfsm.errors import CallfsmError
+from callfsm.inference.engine import Engine
+from callfsm.runtimes.gevent import GeventRuntime
+from service.discovery import Discovery
+from service.inference import InferenceService
+from service.llama import LlamaLink
+from service.metrics import Metrics
+from service.registrar import Registrar
+from service.session import CallSession, Services
+from service.settings import Settings
+from service.store.store import Store
+from service.switchboard import Switchboard
+from service.web import Web
+
+log = logging.getLogger(__name__)
+
+LINKS_CLOSE_S = 6.0  # a little more than a link waits for its peer at the end
+STORE_CLOSE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the server listens, once it does."""
+
+    udp: int
+    http: int | None
+
+
+class Server:
+    """Everything, wired. Raises CallfsmError from `start` when it cannot run as set."""
+
+    def __init__(self, settings: Settings, make_engine: Callable[[], Engine], store: Store) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.store = store
+        self._runtime = GeventRuntime()
+        self._inference = InferenceService(
+            make_engine, settings.context_count(), self._runtime, self.metrics
+        )
+        self.switchboard = Switchboard(
+            self._make_session, self._make_link, settings.max_calls, self.metrics, self._call_ended
+        )
+        self._services = Services(
+            runtime=self._runtime,
+            inference=self._inference,
+            store=store,
+            link=self.switchboard.link,
+            metrics=self.metrics,
+            settings=settings.call_settings(),
+        )
+        self._discovery = Discovery(store, self._discovered)
+        self._stop = Signal()
+
+    def start(self) -> Ports:
+        """Serve calls. What was begun is undone when a later step fails."""
+        settings = self.settings
+        with ExitStack() as undo:
+            undo.callback(self._runtime.stop)
+            registrar = Registrar(
+                (settings.host, settings.udp_port),
+                settings.audio_base_port,
+                self.switchboard.hear,
+                self.metrics,
+            )
+            undo.callback(registrar.stop)
+            web = None
+            if settings.http_port is not None:
+                web = Web((settings.host, settings.http_port), self.switchboard, self.metrics)
+                undo.callback(web.stop)
+            self.store.set_status("starting")
+            self._runtime.start()
+            self._inference.start()
+            registrar.start()
+            self._discovery.start()
+            self.store.set_status("running")
+            undo.pop_all()
+        self._registrar, self._web = registrar, web
+        return Ports(registrar.port, web.port if web else None)
+
+    def request_stop(self) -> None:
+        """Make `run` return; for signal handlers."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Wait for `request_stop`, then stop in order."""
+        self._stop.wait()
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop in the order of the module's docstring. Loses nothing that was heard."""
+        self._registrar.stop()
+        self._discovery.stop()
+        self.switchboard.close()
+        if not self.switchboard.empty.wait(self.settings.drain_s):
+            for call_id in self.switchboard.sessions:
+                log.error("call %d: not finished in %.0f s", call_id, self.settings.drain_s)
+        for link in self.switchboard.links.values():
+            link.close()
+        for link in self.switchboard.links.values():
+            link.wait_closed(LINKS_CLOSE_S)
+        self._inference.stop()
+        self._inference.stopped.wait(self.settings.drain_s)
+        if self._web is not None:
+            self._web.stop()
+        self._runtime.stop()
+        try:
+            self.store.flush(STORE_CLOSE_S)
+            self.store.set_status("stopped")
+        except CallfsmError as error:
+            log.error("the service status could not be written: %s", error)
+        self.store.close(STORE_CLOSE_S)
+
+    def _make_session(self, call_id: int, ended: Callable[[CallSession], None]) -> CallSession:
+        address = (self.settings.host, self.settings.audio_base_port + call_id)
+        return CallSession(call_id, address, self._services, ended)
+
+    def _make_link(self, call_id: int) -> LlamaLink:
+        address = (self.settings.llama_host, self.settings.llama_port)
+        return LlamaLink(call_id, address, self._runtime, self.metrics)
+
+    def _discovered(self, call_id: int) -> None:
+        if self.settings.audio_base_port + call_id <= 65_535:
+            self.switchboard.discover(call_id)
+
+    def _call_ended(self, session: CallSession) -> None:
+        if session.call.end_reason is not EndReason.NEVER_CONNECTED:
+            self._discovery.call_ended(session.id)
+            self.store.end_call(session.id)

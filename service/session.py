@@ -1,0 +1,176 @@
+"""One call of the server: carry out what its machine asks for, and tell it what comes of it."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from callfsm.call import effects as ask
+from callfsm.call import events as ev
+from callfsm.call.call import Call
+from callfsm.call.segmenter import Cut
+from callfsm.call.settings import CallSettings
+from callfsm.call.speech import WebRtcDetector
+from callfsm.call.table import call_machine
+from callfsm.call.windows import Window
+from callfsm.fsm.actor import Actor, Runtime
+from callfsm.fsm.table import Effect, Event
+from callfsm.inference.engine import Transcript
+from callfsm.words import as_text
+from service.audio import AudioConnection
+from service.inference import InferenceService
+from service.llama import LlamaLink
+from service.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+SHOWN_TEXTS = 50  # that the live view can ask for
+
+# What is worth a warning; the other notes are told at level INFO.
+WARNINGS = {
+    "window_lost",
+    "reading_paused",
+    "accept_overdue",
+    "overlap_failed",
+    "inference_retried",
+}
+
+
+class TextStore(Protocol):
+    """Where transcriptions are kept."""
+
+    def append(self, call_id: int, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all calls share."""
+
+    runtime: Runtime
+    inference: InferenceService
+    store: TextStore
+    link: Callable[[int], LlamaLink]
+    metrics: Metrics
+    settings: CallSettings
+
+
+class CallSession:
+    """The call's actor and its sockets. `ended` is called once, when the call is closed."""
+
+    def __init__(
+        self,
+        call_id: int,
+        audio_address: tuple[str, int],
+        services: Services,
+        ended: Callable[["CallSession"], None],
+    ) -> None:
+        self.id = call_id
+        self.texts: deque[str] = deque(maxlen=SHOWN_TEXTS)
+        self.register_again = False  # a REGISTER came for the next call while this one drains
+        self._services = services
+        self._ended = ended
+        self._actor = Actor(
+            f"call {call_id}",
+            call_machine,
+            Call(call_id, services.settings, WebRtcDetector()),
+            runtime=services.runtime,
+            perform=self._perform,
+            crashed=self._crashed,
+        )
+        self._audio = AudioConnection(
+            call_id,
+            audio_address,
+            self._actor,
+            lambda: services.inference.has_spare,
+            services.metrics,
+        )
+        self._actor.start()
+
+    @property
+    def call(self) -> Call:
+        return self._actor.model
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a REGISTER now must mean the next call."""
+        return self.call.bye or self.call.draining
+
+    def tell(self, event: Event) -> None:
+        """An event of the outside world that may be dropped: all of these are repeated."""
+        if not self._actor.offer(event):
+            log.warning("call %d: mailbox full, %s dropped", self.id, type(event).__name__)
+
+    def shut_down(self) -> None:
+        self._actor.tell(ev.StreamEnded(ev.EndReason.SHUTDOWN))
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case ask.ConnectAudio():
+                self._audio.connect()
+            case ask.OpenLink():
+                self._services.link(self.id).open()
+            case ask.PauseReading():
+                self._audio.pause()
+            case ask.ResumeReading():
+                self._audio.resume()
+            case ask.Transcribe(window):
+                self._transcribe(window)
+            case ask.AbandonInference(number):
+                self._services.inference.withdraw(self, number)
+            case ask.ForwardText():
+                self._forward(effect)
+            case ask.Note(what, detail):
+                self._note(what, detail)
+            case ask.EndCall(reason):
+                self._end(reason)
+            case _:
+                raise TypeError(f"call {self.id}: nobody carries out {effect!r}")
+
+    def _transcribe(self, window: Window) -> None:
+        def reply(transcript: Transcript | None, error: str) -> None:
+            if transcript is None:
+                self._actor.tell(ev.InferenceFailed(window.number, error))
+                return
+            log.debug(
+                "call %d: window %d (%s, %.2f to %.2f s): %s",
+                self.id,
+                window.number,
+                window.cut.value,
+                window.start_s,
+                window.end_s,
+                as_text(transcript.words),
+            )
+            self._actor.tell(ev.InferenceDone(window.number, transcript.words))
+
+        self._services.metrics.windows.labels(window.cut.value).inc()
+        self._services.inference.submit(self, self.id, window, window.cut is Cut.EAGER, reply)
+
+    def _forward(self, effect: ask.ForwardText) -> None:
+        """The link and the store each queue the text, whatever the other end of them does."""
+        text = effect.text
+        self._services.link(self.id).deliver(text)
+        self._services.store.append(self.id, text)
+        self._audio.echo(text)
+        self._services.metrics.words.inc(len(effect.words))
+        self.texts.append(text)
+        log.info("call %d: %s", self.id, text)
+        self._actor.tell(ev.TextAccepted(effect.number))
+
+    def _note(self, what: str, detail: str) -> None:
+        self._services.metrics.notes.labels(what).inc()
+        level = logging.WARNING if what in WARNINGS else logging.INFO
+        log.log(level, "call %d: %s %s", self.id, what.replace("_", " "), detail)
+
+    def _end(self, reason: ev.EndReason) -> None:
+        log.info("call %d: closed (%s), %d words", self.id, reason.value, self.call.words)
+        self._services.metrics.calls.labels(reason.value).inc()
+        self._audio.close()
+        self._ended(self)
+
+    def _crashed(self, error: Exception) -> None:
+        """A fault of ours ends this call, and no other."""
+        log.error("call %d: ended by a fault of ours", self.id, exc_info=error)
+        self._services.metrics.calls_crashed.inc()
+        self._audio.close()
+        self._ended(self)

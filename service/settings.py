@@ -1,0 +1,124 @@
+"""Everything an operator can set about the server: one frozen object, validated once."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from callfsm.call.settings import CallSettings, WindowSettings
+from callfsm.errors import ConfigError
+from service.wire import AUDIO_BASE_PORT, LLAMA_PORT, REGISTRATION_PORT
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """Options of `callfsm serve`, by the names they have in a TOML file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address of every socket.")
+    udp_port: Port = Field(REGISTRATION_PORT, description="UDP port of REGISTER and BYE.")
+    audio_base_port: Port = Field(
+        AUDIO_BASE_PORT, description="The audio of call N is fetched from this port + N."
+    )
+    llama_host: str = Field("127.0.0.1", description="Host of the language model.")
+    llama_port: Port = Field(LLAMA_PORT, description="TCP port of the language model.")
+    http_port: Port | None = Field(None, description="Port of /metrics and /calls; none without.")
+    database: Path = Field(Path("whisper_talk.db"), description="SQLite file, shared.")
+
+    model: str | None = Field(
+        None,
+        description="Model name or ggml file [default: the database's whisper_model_path, "
+        "or tiny.en].",
+    )
+    contexts: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        "auto", description="Whisper contexts: 1 serialises, more run in parallel."
+    )
+    threads: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        None, description="Native threads of a context [default: 1, or all cores in mode chunk]."
+    )
+    gpu: Literal["auto", "on", "off"] = Field("auto", description="Use a GPU if there is one.")
+    gpu_device: Annotated[int, Field(ge=0)] = Field(0, description="Which GPU.")
+    flash_attention: bool | None = Field(
+        None, description="Flash attention [default: on a GPU yes, on a CPU no]."
+    )
+
+    mode: Literal["stream", "chunk"] = Field(
+        "stream", description="'chunk' transcribes every chunk whole, as the field did."
+    )
+    window_s: Seconds = Field(5.0, description="Length of a window.")
+    overlap_s: Annotated[float, Field(ge=0)] = Field(1.0, description="Overlap of two windows.")
+    stride_s: Seconds = Field(4.0, description="Window minus overlap.")
+    buffer_s: Seconds = Field(10.0, description="Audio a call holds before it is flushed.")
+    pause_s: Seconds = Field(0.3, description="Silence that counts as a pause.")
+    eager_step_s: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="New speech between looks at a growing window; 0 for none."
+    )
+    idle_s: Seconds = Field(300.0, description="A call without audio for so long is closed.")
+    max_calls: Annotated[int, Field(ge=1)] = Field(500, description="Calls at once.")
+    drain_s: Seconds = Field(30.0, description="Time for calls to finish when the server stops.")
+
+    def call_settings(self) -> CallSettings:
+        """Raises ConfigError where the windows contradict themselves."""
+        return CallSettings(
+            windows=WindowSettings(
+                mode=self.mode,
+                window_s=self.window_s,
+                overlap_s=self.overlap_s,
+                stride_s=self.stride_s,
+                buffer_s=self.buffer_s,
+                pause_s=self.pause_s,
+                eager_step_s=self.eager_step_s if self.mode == "stream" else 0.0,
+            ),
+            idle_s=self.idle_s,
+        )
+
+    def context_count(self) -> int:
+        """`contexts`, with "auto" as one per core: two contexts of one thread each do more than
+        one of two threads (FACTS: 1.4 to 1.9 times). A GPU is one device and takes one context."""
+        if self.contexts != "auto":
+            return self.contexts
+        return 1 if self.mode == "chunk" or self.gpu == "on" else available_cores()
+
+    def thread_count(self) -> int:
+        """Native threads of each context."""
+        if self.threads is not None:
+            return self.threads
+        return available_cores() if self.mode == "chunk" else 1
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def load_settings(given: Mapping[str, Any], config: Path | None = None) -> Settings:
+    """The settings of a TOML file, if any, overridden by what was `given` (None: not given).
+
+    Raises ConfigError naming the option, its value and the rule.
+    """
+    values: dict[str, Any] = {}
+    if config is not None:
+        try:
+            values = tomllib.loads(config.read_text())
+        except OSError as error:
+            raise ConfigError(f"cannot read {config}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{config} is not a TOML file: {error}") from error
+    values |= {name: value for name, value in given.items() if value is not None}
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"][:1])
+        shown = f" {first['input']!r}" if name in values else ""
+        raise ConfigError(f"option {name}{shown}: {first['msg']}") from error
+    settings.call_settings()
+    return settings

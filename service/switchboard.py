@@ -1,0 +1,117 @@
+"""Who is calling: every open call by its id, and the links that outlive them."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from gevent.event import Event as Signal
+
+from callfsm.call import events as ev
+from service.llama import LlamaLink
+from service.metrics import Metrics
+from service.session import CallSession
+from service.wire import Bye, Register
+
+log = logging.getLogger(__name__)
+
+RECENT_CALLS = 16  # closed calls that the live view still shows
+
+
+class Switchboard:
+    """Routes registrations to calls; makes a call on the first one for its id."""
+
+    def __init__(
+        self,
+        make_session: Callable[[int, Callable[[CallSession], None]], CallSession],
+        make_link: Callable[[int], LlamaLink],
+        max_calls: int,
+        metrics: Metrics,
+        call_ended: Callable[[CallSession], None],
+    ) -> None:
+        self._make_session = make_session
+        self._make_link = make_link
+        self._max_calls = max_calls
+        self._metrics = metrics
+        self._call_ended = call_ended
+        self._refused: set[int] = set()
+        self._closing = False
+        self.sessions: dict[int, CallSession] = {}
+        self.recent: deque[CallSession] = deque(maxlen=RECENT_CALLS)  # closed, newest last
+        self.links: dict[int, LlamaLink] = {}
+        self.empty = Signal()
+        self.empty.set()
+
+    @property
+    def connected(self) -> int:
+        """Calls whose audio is connected; rows left active by others do not count."""
+        return sum(session.call.state != "registered" for session in self.sessions.values())
+
+    def hear(self, message: Register | Bye) -> None:
+        """A datagram."""
+        match message:
+            case Register(call_id):
+                self.register(call_id)
+            case Bye(call_id) if call_id in self.sessions:
+                session = self.sessions[call_id]
+                session.register_again = False
+                session.tell(ev.Bye())
+
+    def register(self, call_id: int) -> None:
+        """The call has an audio port."""
+        session = self.sessions.get(call_id)
+        if session is None:
+            self._open(call_id)
+        elif session.is_ending:
+            session.register_again = True
+        else:
+            session.tell(ev.Registered())
+
+    def discover(self, call_id: int) -> None:
+        """The call's row is active; of a call that is known already that says nothing new."""
+        session = self.sessions.get(call_id)
+        if session is None or session.call.state == "registered":
+            self.register(call_id)
+
+    def link(self, call_id: int) -> LlamaLink:
+        """The link of this call id, the same for every call of that id."""
+        link = self.links.get(call_id)
+        if link is None or link.closed:
+            link = self.links[call_id] = self._make_link(call_id)
+        return link
+
+    def close(self) -> None:
+        """Take no new calls, and have the open ones finish what they heard."""
+        self._closing = True
+        for session in list(self.sessions.values()):
+            session.shut_down()
+
+    def _open(self, call_id: int) -> None:
+        if self._closing:
+            return
+        if self.connected >= self._max_calls:
+            self._refuse(call_id)
+            return
+        self._refused.discard(call_id)
+        session = self.sessions[call_id] = self._make_session(call_id, self._forget)
+        self.empty.clear()
+        self._metrics.calls_active.set(len(self.sessions))
+        session.tell(ev.Registered())
+
+    def _refuse(self, call_id: int) -> None:
+        """REGISTER is repeated: the call is let in as soon as there is room. Logged once."""
+        if call_id not in self._refused:
+            self._refused.add(call_id)
+            self._metrics.calls_refused.inc()
+            log.warning("call %d: refused, %d calls are connected", call_id, self.connected)
+
+    def _forget(self, session: CallSession) -> None:
+        if self.sessions.get(session.id) is not session:
+            return
+        del self.sessions[session.id]
+        self.recent.append(session)
+        self._metrics.calls_active.set(len(self.sessions))
+        self._call_ended(session)
+        if session.register_again:
+            self._open(session.id)
+        if not self.sessions:
+            self.empty.set()

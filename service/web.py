@@ -1,0 +1,73 @@
+"""What is going on, over HTTP: /metrics for Prometheus and /calls for people and programs."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gevent import socket
+from gevent.pywsgi import WSGIServer
+from prometheus_client import make_wsgi_app
+
+from callfsm.errors import ConfigError
+from callfsm.words import as_text
+from service.metrics import Metrics
+from service.session import CallSession
+from service.switchboard import Switchboard
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class Web:
+    """A small WSGI server on the hub. Raises ConfigError when the address cannot be bound."""
+
+    def __init__(
+        self, address: tuple[str, int], switchboard: Switchboard, metrics: Metrics
+    ) -> None:
+        self._switchboard = switchboard
+        self._metrics_app = make_wsgi_app(metrics.registry)
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen()
+        except OSError as error:
+            listener.close()
+            raise ConfigError(
+                f"cannot listen on TCP {address[0]}:{address[1]}: {error.strerror}"
+            ) from error
+        self.port: int = listener.getsockname()[1]
+        self._server = WSGIServer(listener, self._answer, log=None)
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop(timeout=1)
+
+    def _answer(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+        match environ["PATH_INFO"]:
+            case "/metrics":
+                answer: Iterable[bytes] = self._metrics_app(environ, start)
+                return answer
+            case "/calls":
+                switchboard = self._switchboard
+                sessions = [*switchboard.recent, *switchboard.sessions.values()]
+                latest = {session.id: session for session in sessions}
+                body = json.dumps([_call(latest[call_id]) for call_id in sorted(latest)])
+                start("200 OK", [("Content-Type", "application/json")])
+                return [body.encode()]
+            case _:
+                start("404 Not Found", [("Content-Type", "text/plain")])
+                return [b"here are /metrics and /calls\n"]
+
+
+def _call(session: CallSession) -> dict[str, Any]:
+    """One call as /calls shows it: `tentative` words may still change and go to nobody else."""
+    call = session.call
+    return {
+        "call_id": session.id,
+        "state": call.state,
+        "heard_s": round(call.windows.heard_s, 2),
+        "buffered_s": round(call.windows.buffered_s, 2),
+        "words": call.words,
+        "text": " ".join(session.texts),
+        "tentative": as_text(call.merger.held),
+    }
