@@ -1,6 +1,7 @@
 """Carry out what a link asks for: one TCP connection to the language model per call id."""
 
 import logging
+from collections.abc import Iterable
 
 import gevent
 from gevent import socket
@@ -86,14 +87,18 @@ class LlamaLink:
                     waiting,
                 )
             case ev.Undelivered(texts):
-                self._metrics.texts_undelivered.inc(len(texts))
-                for text in texts:
-                    log.error("call %d: not delivered to LLaMA: %s", self._call_id, text)
+                self._report_undelivered(texts)
             case ev.LinkClosed():
                 self._is_closed.set()
 
+    def _report_undelivered(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self._metrics.texts_undelivered.inc()
+            log.error("call %d: not delivered to LLaMA: %s", self._call_id, text)
+
     def _crashed(self, error: Exception) -> None:
         log.error("call %d: the link to LLaMA failed", self._call_id, exc_info=error)
+        self._report_undelivered(self._actor.model.queue)
         self._is_closed.set()
         if self._connection is not None:
             self._connection.close(bye=False)
@@ -155,6 +160,9 @@ class _Connection:
     def _write(self, message: bytes) -> None:
         if self._socket is None or not self._open:
             return
+        if _has_ended(self._socket):
+            self._tell(ev.Lost())
+            return
         try:
             self._socket.sendall(message)
         except OSError as error:
@@ -179,3 +187,16 @@ class _Connection:
         except OSError:
             pass
         connection.close()
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Whether the peer hung up, and the hub did not tell us yet: what is written now is lost."""
+    connection.settimeout(0)
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(WRITE_TIMEOUT_S)

@@ -111,9 +111,10 @@ class Server:
         if not self.switchboard.empty.wait(self.settings.drain_s):
             for call_id in self.switchboard.sessions:
                 log.error("call %d: not finished in %.0f s", call_id, self.settings.drain_s)
-        for link in self.switchboard.links.values():
+        links = list(self.switchboard.links.values())
+        for link in links:
             link.close()
-        for link in self.switchboard.links.values():
+        for link in links:
             link.wait_closed(LINKS_CLOSE_S)
         self._inference.stop()
         self._inference.stopped.wait(self.settings.drain_s)
@@ -136,7 +137,7 @@ class Server:
         return LlamaLink(call_id, address, self._runtime, self.metrics)
 
     def _discovered(self, call_id: int) -> None:
-        if self.settings.audio_base_port + call_id <= 65_535:
+        if 1 <= call_id <= 65_535 - self.settings.audio_base_port:
             self.switchboard.discover(call_id)
 
     def _call_ended(self, session: CallSession) -> None:

@@ -1,4 +1,4 @@
-"""The server as the demo sees it: another process, known by its ready line and its web port."""
+"""The server as a trial sees it: another process, known by its ready line and its web port."""
 
 import http.client
 import json
@@ -21,12 +21,20 @@ STOP_TIMEOUT_S = 60.0
 class ServerProcess:
     """`callfsm serve` with free ports, as a context manager; `log` gets what it logs."""
 
-    def __init__(self, database: Path, audio_base_port: int, llama_port: int, log: Path) -> None:
+    def __init__(
+        self,
+        database: Path,
+        audio_base_port: int,
+        llama_port: int,
+        log: Path,
+        options: tuple[str, ...] = (),
+    ) -> None:
         self.log = log
         self._arguments = [
             *(sys.executable, "-m", "service", "--udp-port", "0", "--http-port", "0"),
             *("--audio-base-port", str(audio_base_port), "--llama-port", str(llama_port)),
             *("--database", str(database)),
+            *options,
         ]
         self.udp_port = 0
         self.ready_line = ""

@@ -1,4 +1,4 @@
-"""What the demo shows: the calls while they are spoken, and the table at the end."""
+"""How a trial is shown: the calls while they are spoken, and the figures at the end."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from service.demo.run import CallResult, pooled
+from service.trial.play import CallResult, pooled
 
 STATE_STYLES = {
     "registered": "yellow",
@@ -45,6 +45,7 @@ def summary_table(results: Sequence[CallResult]) -> Table:
     table.add_column("WER", justify="right")
     table.add_column("first text", justify="right")
     table.add_column("word latency\nmean / p95", justify="right")
+    table.add_column("final text", justify="right")
     for result in results:
         row = summary_row(result)
         table.add_row(
@@ -53,6 +54,7 @@ def summary_table(results: Sequence[CallResult]) -> Table:
             f"{row['wer']:.1%}",
             _seconds(row["first_text_s"]),
             f"{_seconds(row['word_latency_mean_s'])} / {_seconds(row['word_latency_p95_s'])}",
+            _seconds(row["final_text_s"]),
         )
     return table
 
@@ -66,7 +68,8 @@ def summary_row(result: CallResult) -> dict[str, Any]:
         "text_in_database": result.stored_text,
         "state": result.state,
         "wer": round(result.errors.wer, 4),
-        "first_text_s": result.first_text_s,
+        "first_text_s": _rounded(result.first_text_s),
+        "final_text_s": _rounded(result.final_text_s),
         **latency_figures(result.word_latencies_s),
     }
 
@@ -74,7 +77,7 @@ def summary_row(result: CallResult) -> dict[str, Any]:
 def summary(results: Sequence[CallResult], problems: Sequence[str]) -> dict[str, Any]:
     """The whole run."""
     return {
-        "pooled_wer": round(pooled(list(results)).wer, 4),
+        "pooled_wer": round(pooled(results).wer, 4),
         **latency_figures([s for result in results for s in result.word_latencies_s]),
         "problems": list(problems),
         "calls": [summary_row(result) for result in results],
@@ -88,6 +91,10 @@ def latency_figures(latencies_s: Sequence[float]) -> dict[str, float | None]:
         "word_latency_mean_s": round(statistics.fmean(latencies_s), 3),
         "word_latency_p95_s": round(statistics.quantiles(latencies_s, n=20)[-1], 3),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def _seconds(value: float | None) -> str:

@@ -1,0 +1,194 @@
+"""Play spoken calls through a server, collect what arrives everywhere, and judge it."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent import socket
+
+from callfsm.errors import CallfsmError
+from callfsm.inference.engine import Engine
+from service.peers.caller import Caller, CallerSettings, CallReport
+from service.peers.chunking import Style
+from service.peers.sink import Sink
+from service.speech.corpus import SpokenCall
+from service.speech.latency import Arrival, first_text_s, timed_words, word_latencies_s
+from service.speech.wer import WordErrors, word_errors
+from service.trial.server_process import ServerProcess
+
+VIEW_EVERY_S = 0.25
+CLOSE_TIMEOUT_S = 120.0
+STAGGER_S = 0.4  # callers do not dial in the same instant
+
+Snapshot = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """One call, judged: the text at LLaMA, the text in the database, and when words arrived."""
+
+    call_id: int
+    reference: str
+    text: str
+    stored_text: str
+    state: str
+    errors: WordErrors
+    first_text_s: float | None
+    final_text_s: float | None  # from the end of speech to the last text
+    word_latencies_s: list[float]
+
+    @property
+    def problems(self) -> list[str]:
+        """One sentence for each thing that must not happen."""
+        found = []
+        if not self.text:
+            found.append(f"call {self.call_id}: no text arrived")
+        if self.text != self.stored_text:
+            found.append(f"call {self.call_id}: LLaMA and the database have different texts")
+        if self.state != "closed":
+            found.append(f"call {self.call_id}: ended in state '{self.state}'")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a trial is run: `at_once` calls side by side, in real time."""
+
+    directory: Path  # for the database and the server's log
+    at_once: int
+    style: Style = "frames"
+    serve_options: tuple[str, ...] = ()
+
+    def play(
+        self,
+        calls: Sequence[SpokenCall],
+        timing_engine: Engine,
+        show: Callable[[Snapshot], None] = lambda snapshot: None,
+    ) -> list[CallResult]:
+        """Play `calls`; call ids count from 1. `timing_engine` finds out when words were spoken.
+
+        `show` is given what the server's /calls says, a few times a second. Raises CallfsmError
+        when a call could not be placed, was not closed, or the server ended badly.
+        """
+        database = self.directory / "whisper_talk.db"
+        log = self.directory / "server.log"
+        base_port = free_base_port(len(calls))
+        sink = Sink(port=0)
+        sink.start()
+        with ServerProcess(database, base_port, sink.port, log, self.serve_options) as server:
+            settings = CallerSettings(
+                registration_port=server.udp_port, audio_base_port=base_port, style=self.style
+            )
+            lanes = [
+                gevent.spawn_later(lane * STAGGER_S, self._lane, lane, calls, settings)
+                for lane in range(self.at_once)
+            ]
+            states: dict[int, str] = {}
+            while not all(lane.ready() for lane in lanes):
+                _look(server, states, show)
+                gevent.joinall(lanes, timeout=VIEW_EVERY_S)
+            with gevent.Timeout(CLOSE_TIMEOUT_S, CallfsmError("a call was not closed in time")):
+                while any(state != "closed" for state in _look(server, states, show).values()):
+                    gevent.sleep(VIEW_EVERY_S)
+            exit_code = server.stop()
+        sink.stop()
+        failures = [str(lane.exception) for lane in lanes if lane.exception is not None]
+        if exit_code != 0:
+            failures.append(f"the server ended with exit code {exit_code}; its log is {log}")
+        if failures:
+            raise CallfsmError("; ".join(failures))
+        reports = {report.call_id: report for lane in lanes for report in lane.get()}
+        return [
+            _judge(
+                call,
+                reports[i],
+                sink=sink,
+                database=database,
+                state=states.get(i, "unknown"),
+                timing_engine=timing_engine,
+            )
+            for i, call in enumerate(calls, 1)
+        ]
+
+    def _lane(
+        self, lane: int, calls: Sequence[SpokenCall], settings: CallerSettings
+    ) -> list[CallReport]:
+        """Every call of this lane, one after the other."""
+        return [
+            Caller(index + 1, calls[index].samples, settings).run()
+            for index in range(lane, len(calls), self.at_once)
+        ]
+
+
+def pooled(results: Sequence[CallResult]) -> WordErrors:
+    """The errors of all calls together."""
+    return sum((result.errors for result in results), WordErrors())
+
+
+def free_base_port(calls: int) -> int:
+    """A port after which `calls` ports are free on loopback.
+
+    Raises CallfsmError when none of those tried has room.
+    """
+    for base in range(20_000, 60_000, 97):
+        probes = [socket.socket() for _ in range(calls)]
+        try:
+            for call_id, probe in enumerate(probes, 1):
+                probe.bind(("127.0.0.1", base + call_id))
+        except OSError:
+            continue
+        else:
+            return base
+        finally:
+            for probe in probes:
+                probe.close()
+    raise CallfsmError(f"no {calls} neighbouring ports are free on 127.0.0.1")
+
+
+def _look(
+    server: ServerProcess, states: dict[int, str], show: Callable[[Snapshot], None]
+) -> dict[int, str]:
+    snapshot = server.calls()
+    states.update((call["call_id"], call["state"]) for call in snapshot)
+    show(snapshot)
+    return states
+
+
+def _judge(
+    call: SpokenCall,
+    report: CallReport,
+    *,
+    sink: Sink,
+    database: Path,
+    state: str,
+    timing_engine: Engine,
+) -> CallResult:
+    arrivals = [
+        Arrival(message.text, message.at_monotonic_s - (report.spoken_from_s or 0.0))
+        for message in sink.messages
+        if message.call_id == report.call_id
+    ]
+    text = " ".join(arrival.text for arrival in arrivals)
+    return CallResult(
+        call_id=report.call_id,
+        reference=call.text,
+        text=text,
+        stored_text=stored_text(database, report.call_id),
+        state=state,
+        errors=word_errors(call.text, text),
+        first_text_s=first_text_s(call, arrivals),
+        final_text_s=arrivals[-1].at_s - call.phrases[-1].end_s if arrivals else None,
+        word_latencies_s=word_latencies_s(timed_words(call, timing_engine), arrivals),
+    )
+
+
+def stored_text(database: Path, call_id: int) -> str:
+    """The call's transcription in the database, without the space before its first piece."""
+    with sqlite3.connect(database) as connection:
+        row = connection.execute(
+            "SELECT transcription FROM calls WHERE id = ?", (call_id,)
+        ).fetchone()
+    return str(row[0]).strip() if row else ""
