@@ -15,9 +15,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from callfsm.errors import CallfsmError
 from callfsm.inference.engine import SAMPLE_RATE_HZ
 from service import wire
+from service.cli.errors import reported
 from service.peers.caller import Caller, CallerSettings, CallFailedError, CallReport
 from service.speech.audio_file import read_audio
 
@@ -27,6 +27,7 @@ class Style(StrEnum):
     chunks = "chunks"
 
 
+@reported
 def call(
     files: Annotated[list[Path], typer.Argument(help="Audio files, any rate and format.")],
     *,
@@ -55,12 +56,7 @@ def call(
         style=style.value,
         realtime=realtime,
     )
-    try:
-        recordings = [(path, read_audio(path)) for path in files]
-    except CallfsmError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-
+    recordings = [(path, read_audio(path)) for path in files]
     played = list(itertools.islice(itertools.cycle(recordings), calls or len(files)))
     paths = [path for path, _ in played]
     reports, failures = _play([samples for _, samples in played], first_id, settings)

@@ -1,12 +1,13 @@
 """How a command ends when it cannot do what was asked: one sentence on stderr, exit code 2."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import typer
 
-from callfsm.errors import CallfsmError
+from callfsm.errors import CallfsmError, ConfigError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,3 +25,14 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(2) from error
 
     return run
+
+
+@contextmanager
+def require_extra(extra: str) -> Iterator[None]:
+    """Around the imports of what only an extra installs, so that `serve` runs without it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"this command needs {error.name}: pip install 'callfsm[{extra}]'"
+        ) from error

@@ -2,9 +2,10 @@
 
 import typer
 
-from service.cli import models
+from service.cli import bench, models
 from service.cli.call import call
 from service.cli.demo import demo
+from service.cli.diagram import diagram
 from service.cli.serve import serve
 from service.cli.sink import sink
 
@@ -15,9 +16,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, call, sink, demo):
+for command in (serve, call, sink, demo, diagram):
     app.command()(command)
 app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
 
 if __name__ == "__main__":
     app()

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
-from callfsm.errors import CallfsmError
+from service.cli.errors import reported
 from service.weights.resolve import KnownModel, describe, resolve
 
 app = typer.Typer(help="List and fetch Whisper weights.", no_args_is_help=True)
@@ -22,6 +22,7 @@ CacheDir = Annotated[
 
 
 @app.command("list")
+@reported
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
     cache_dir: CacheDir = None,
@@ -35,6 +36,7 @@ def list_models(
 
 
 @app.command()
+@reported
 def fetch(
     name: Annotated[str, typer.Argument(help="A model's name, for example tiny.en.")],
     cache_dir: CacheDir = None,
@@ -54,9 +56,6 @@ def fetch(
 
     try:
         path = resolve(name, cache_dir, show)
-    except CallfsmError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
     finally:
         if bar.live.is_started:
             bar.stop()

@@ -9,11 +9,12 @@ import gevent
 import typer
 from gevent.event import Event
 
-from callfsm.errors import CallfsmError
+from service.cli.errors import reported
 from service.peers.sink import Message, Sink
 from service.wire import LLAMA_PORT
 
 
+@reported
 def sink(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = LLAMA_PORT,
@@ -23,11 +24,7 @@ def sink(
 ) -> None:
     """Print the texts of all calls as they arrive, until Ctrl-C."""
     server = Sink(host, port, on_message=_print_json if as_json else _print_line)
-    try:
-        server.start()
-    except CallfsmError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
+    server.start()
     interrupted = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, interrupted.set)

@@ -55,11 +55,12 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How a trial is run: `at_once` calls side by side, in real time."""
+    """How a trial is run: `at_once` calls side by side."""
 
     directory: Path  # for the database and the server's log
     at_once: int
     style: Style = "frames"
+    realtime: bool = True  # else as fast as the server takes the audio
     serve_options: tuple[str, ...] = ()
 
     def play(
@@ -80,7 +81,10 @@ class Trial:
         sink.start()
         with ServerProcess(database, base_port, sink.port, log, self.serve_options) as server:
             settings = CallerSettings(
-                registration_port=server.udp_port, audio_base_port=base_port, style=self.style
+                registration_port=server.udp_port,
+                audio_base_port=base_port,
+                style=self.style,
+                realtime=self.realtime,
             )
             lanes = [
                 gevent.spawn_later(lane * STAGGER_S, self._lane, lane, calls, settings)
