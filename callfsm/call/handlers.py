@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from callfsm.call import effects as ask
 from callfsm.call import events as ev
 from callfsm.call.call import Call
+from callfsm.call.segmenter import Cut
 from callfsm.fsm.table import CancelTimer, Effect, Event, Raise, SetTimer
 from callfsm.words import Word, shifted
 
@@ -107,6 +108,8 @@ def wait_for_reader(call: Call, _: ev.GraceElapsed) -> Iterator[Effect]:
 def drain(call: Call, event: Event) -> Iterator[Effect]:
     """The audio is over: from here on only what was heard is worked on."""
     match event:
+        case _ if call.draining:
+            pass  # the first reason is the reason
         case ev.StreamEnded(reason):
             call.end_reason = reason
         case ev.IdleElapsed():
@@ -180,7 +183,8 @@ def give_up_window(call: Call, event: ev.InferenceFailed | ev.InferenceOverdue) 
     call.window = None
     why = event.error if isinstance(event, ev.InferenceFailed) else "no answer in time"
     where = f"{window.start_s:.1f} to {window.end_s:.1f} s"
-    yield ask.Note("window_lost", f"window {window.number} ({where}): {why}")
+    what = "look_failed" if window.cut is Cut.EAGER else "window_lost"
+    yield ask.Note(what, f"window {window.number} ({where}): {why}")
     yield ask.AbandonInference(window.number)
 
 

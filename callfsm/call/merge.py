@@ -19,6 +19,7 @@ from callfsm.call.segmenter import Cut
 from callfsm.call.windows import Window
 from callfsm.words import Word
 
+CONTEXT_EDGE_S = 0.1  # words that end later than this after the context's end are new
 SAME_WORD_S = 0.6  # word times are good to 0.1 s, at the edge of a window to a few times that
 REMEMBERED_WORDS = 96  # more than are spoken in the longest window (10 s at 5 words a second)
 
@@ -67,24 +68,26 @@ class Merger:
     def __init__(self, overlap_s: float) -> None:
         self._overlap_s = overlap_s
         self._committed: deque[Word] = deque(maxlen=REMEMBERED_WORDS)
-        self._before: tuple[float, float] | None = None  # start_s, end_s of the window before
+        self._before: tuple[float, float] | None = None  # fresh_s, end_s of the window before
         self.held: tuple[Word, ...] = ()  # heard, and not committed yet
         self.unaligned = 0  # overlaps without a common word, joined by time alone
         self.failures = 0  # windows whose word times were no use, forwarded whole
 
     def merge(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Take the words of a window (in the call's time); return those that are now committed."""
+        if window.fresh_s > window.start_s:
+            words = self._without_context(words, window.fresh_s)
         confirmed: tuple[Word, ...] = ()
         if not _ordered(words):
             self.failures += 1
             confirmed, fresh, sure = self.held, words, len(words)
-        elif self._before is not None and window.start_s == self._before[0]:
+        elif self._before is not None and window.fresh_s == self._before[0]:
             fresh = self._after_committed(words)
             sure = max(agreed(fresh, self.held), self._final(window, fresh))
         else:
             confirmed, fresh = self._join(window, words) if window.overlaps else (self.held, words)
             sure = self._final(window, fresh)
-        self._before = (window.start_s, window.end_s)
+        self._before = window.fresh_s, window.end_s
         self.held = fresh[sure:]
         return self._commit(confirmed + fresh[:sure])
 
@@ -101,6 +104,15 @@ class Merger:
             return len(fresh)
         again_s = window.end_s - self._overlap_s
         return len(list(takewhile(lambda word: word.end_s <= again_s, fresh)))
+
+    def _without_context(self, words: tuple[Word, ...], fresh_s: float) -> tuple[Word, ...]:
+        """The words spoken after the context; a pause lies between."""
+        fresh = tuple(word for word in words if word.end_s > fresh_s + CONTEXT_EDGE_S)
+        if fresh and self._committed and fresh[0].start_s < fresh_s:
+            # The word across the edge is the one before the pause, if it is the same word.
+            last = self._committed[-1]
+            return fresh[normalized(last.text) == normalized(fresh[0].text) :]
+        return fresh
 
     def _after_committed(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """The words of a window that follow what is committed already."""

@@ -6,6 +6,7 @@ Nothing depends on how the audio was chunked on its way here; only `flush`, for 
 clock and for the end of the call, does.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
@@ -37,13 +38,15 @@ class Cut(Enum):
 class Span:
     """Samples `start` to before `end`, counted from the start of the call.
 
-    `overlaps` tells that the span before ended after `start`, in speech.
+    `overlaps` tells that the span before ended after `start`, in speech. What lies before `fresh`
+    is context: earlier utterances, heard again so that a short one is not judged alone.
     """
 
     start: int
     end: int
     cut: Cut
-    overlaps: bool = False
+    overlaps: bool
+    fresh: int
 
 
 def _frames(seconds: float) -> int:
@@ -54,9 +57,11 @@ class Segmenter:
     """Turns speech flags into spans."""
 
     __slots__ = (
+        "_context",
         "_lead_in",
         "_overlap",
         "_pause",
+        "_utterances",
         "_window",
         "eager_at",
         "floor",
@@ -72,7 +77,9 @@ class Segmenter:
         self._window = _frames(settings.window_s)
         self._overlap = _frames(settings.overlap_s)
         self._pause = _frames(settings.pause_s)
+        self._context = _frames(settings.context_s)
         self._lead_in = _frames(settings.lead_in_s)
+        self._utterances: deque[int] = deque()  # starts of those that can be context
         self.heard = 0  # frames so far
         self.floor = 0  # nothing before this frame is in a later span
         self.start: int | None = None  # of the speech that is not cut yet
@@ -85,6 +92,13 @@ class Segmenter:
     @property
     def keeps_from(self) -> int:
         """The first sample that a later span may need."""
+        if self._utterances:
+            return self._utterances[0] * FRAME_SAMPLES
+        return self.waits_from
+
+    @property
+    def waits_from(self) -> int:
+        """The first sample that is in no span yet, silence that nobody needs left out."""
         if self.start is not None:
             return self.start * FRAME_SAMPLES
         return max(self.floor, self.heard - self._lead_in - ONSET_FRAMES) * FRAME_SAMPLES
@@ -97,6 +111,8 @@ class Segmenter:
     def hear(self, is_speech: bool) -> Span | None:
         """One more frame; a span when a window ends with it."""
         self.heard += 1
+        while self._utterances and self.heard - self._utterances[0] > self._context:
+            self._utterances.popleft()
         self.run = self.run + 1 if is_speech else 0
         self.silence = 0 if is_speech else self.silence + 1
         if self.start is None:
@@ -134,15 +150,22 @@ class Segmenter:
         if start is None:
             return None
         end = self.eager_at = self.heard
+        if not cut.in_speech:
+            end -= max(0, self.silence - TAIL_FRAMES)
+        span = self._span(start, end, cut, overlaps) if unheard else None
         if cut.in_speech:
             self.start = max(start, end - self._overlap)
             self.overlaps, self.unheard = True, False
         else:
-            end -= max(0, self.silence - TAIL_FRAMES)
             self.start, self.floor = None, end
             self.overlaps = self.unheard = False
-        return self._span(start, end, cut, overlaps) if unheard else None
+            self._utterances.append(start)
+        return span
 
-    @staticmethod
-    def _span(start: int, end: int, cut: Cut, overlaps: bool) -> Span:
-        return Span(start * FRAME_SAMPLES, end * FRAME_SAMPLES, cut, overlaps)
+    def _span(self, start: int, end: int, cut: Cut, overlaps: bool) -> Span:
+        first = start
+        if not overlaps and cut is not Cut.FULL:
+            first = next((u for u in self._utterances if end - u <= self._context), start)
+        return Span(
+            first * FRAME_SAMPLES, end * FRAME_SAMPLES, cut, overlaps, start * FRAME_SAMPLES
+        )

@@ -21,6 +21,7 @@ class WindowSettings:
     stride_s: float = 4.0
     buffer_s: float = 10.0  # audio kept at most; then it is all flushed into one window
     pause_s: float = 0.3  # without speech: the speaker paused
+    context_s: float = 6.0  # earlier utterances are heard again with a short one, up to this length
     lead_in_s: float = 0.3  # kept before the first sound of speech, so that no onset is lost
     chunk_tail_s: float = 0.06  # a speech chunk that ends with this much silence ends in a pause
     eager_step_s: float = 1.0  # of new speech between looks at a growing window; 0: none
@@ -45,6 +46,8 @@ class WindowSettings:
             )
         if not 0.1 <= self.pause_s < self.window_s:
             raise ConfigError(f"pause is {self.pause_s} s; it must be 0.1 s to less than a window")
+        if not 0.0 <= self.context_s <= 30.0:
+            raise ConfigError(f"context is {self.context_s} s; it must be 0 to 30 s")
         if not 0.0 <= self.lead_in_s <= 1.0:
             raise ConfigError(f"lead-in is {self.lead_in_s} s; it must be 0 to 1 s")
         if not (self.eager_step_s == 0 or self.eager_step_s >= 0.2):

@@ -6,7 +6,7 @@ audio gives the same windows; a property test says so.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Window:
     samples: NDArray[np.float32]
     cut: Cut
     overlaps: bool  # whether it begins with audio that the window before ended with
+    fresh_s: float  # what lies before is context: utterances that earlier windows heard
 
     @property
     def end_s(self) -> float:
@@ -68,13 +69,24 @@ class WindowBuffer:
 
     @property
     def buffered_s(self) -> float:
-        """Seconds of audio held."""
-        return len(self._bytes) / SAMPLE_RATE_HZ
+        """Seconds of audio that no window has taken yet."""
+        if self._spans:
+            start = self._spans[0].fresh
+        elif self._settings.mode == "chunk":
+            start = self._consumed
+        else:
+            start = self._segmenter.waits_from
+        return (self._end - start) / SAMPLE_RATE_HZ
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the audio held, context included."""
+        return len(self._bytes)
 
     @property
     def heard_s(self) -> float:
         """The call's audio time: seconds appended so far."""
-        return (self._base + len(self._bytes)) / SAMPLE_RATE_HZ
+        return self._end / SAMPLE_RATE_HZ
 
     @property
     def is_full(self) -> bool:
@@ -118,7 +130,7 @@ class WindowBuffer:
         """
         if self._settings.mode == "chunk":
             start = self._spans[-1].end if self._spans else self._base
-            self._keep(Span(start, self._base + len(self._bytes), Cut.CHUNK))
+            self._keep(Span(start, self._end, Cut.CHUNK, overlaps=False, fresh=start))
         elif chunk_s >= SPEECH_CHUNK_S and self._ends_quietly():
             self._keep(self._segmenter.flush(Cut.PAUSE))
 
@@ -149,7 +161,12 @@ class WindowBuffer:
         self._taken += 1
         self._consumed = span.end
         self._forget()
-        return Window(self._taken, span.start / SAMPLE_RATE_HZ, samples, span.cut, span.overlaps)
+        start_s, fresh_s = span.start / SAMPLE_RATE_HZ, span.fresh / SAMPLE_RATE_HZ
+        return Window(self._taken, start_s, samples, span.cut, span.overlaps, fresh_s)
+
+    @property
+    def _end(self) -> int:
+        return self._base + len(self._bytes)
 
     def _ends_quietly(self) -> bool:
         return self._segmenter.silence * FRAME_S >= self._settings.chunk_tail_s
@@ -162,17 +179,14 @@ class WindowBuffer:
         self._keep(self._segmenter.flush(Cut.OVERFLOW))
         first, last = self._spans[0], self._spans[-1]
         self._spans.clear()
-        self._spans.append(Span(first.start, last.end, last.cut, first.overlaps))
+        self._spans.append(replace(first, end=last.end, cut=last.cut))
         self.overflows += 1
 
     def _forget(self) -> None:
         """Let go of audio that no window can need any more."""
+        keep = self._consumed if self._settings.mode == "chunk" else self._segmenter.keeps_from
         if self._spans:
-            keep = self._spans[0].start
-        elif self._settings.mode == "chunk":
-            keep = self._consumed
-        else:
-            keep = self._segmenter.keeps_from
+            keep = min(keep, self._spans[0].start)
         drop = max(0, min(keep - self._base, len(self._bytes)))
         del self._bytes[:drop]
         self._base += drop

@@ -7,11 +7,12 @@ takes one event, the machine answers with effects; timers go to the runtime, eve
 
 from collections import deque
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
 from callfsm.errors import CallfsmError
 from callfsm.fsm.machine import Machine, Turn
-from callfsm.fsm.table import CancelTimer, Effect, Event, M, SetTimer
+from callfsm.fsm.table import CancelTimer, Effect, Event, M, Policy, SetTimer
 
 MAILBOX_CAPACITY = 256  # events; one second of 20 ms frames is 50
 REPLIES_RESERVE = 64  # room kept for answers and time-outs when the world floods the mailbox
@@ -19,6 +20,14 @@ REPLIES_RESERVE = 64  # room kept for answers and time-outs when the world flood
 
 class MailboxFull(CallfsmError):
     """An actor is told more than it can handle: its sender must wait or drop, and count it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TimedOut(Event):
+    """A time-out on its way to the machine: void once its timer is set again or cancelled."""
+
+    name: str
+    event: Event
 
 
 class Runtime(Protocol):
@@ -55,6 +64,7 @@ class Actor(Generic[M]):
         "_perform",
         "_postponed",
         "_runtime",
+        "_timers",
         "model",
         "name",
         "stopped",
@@ -81,6 +91,7 @@ class Actor(Generic[M]):
         self._observers = observers
         self._mailbox: deque[Event] = deque()
         self._postponed: deque[Event] = deque()
+        self._timers: dict[str, TimedOut] = {}  # what each timer last set tells, by its name
 
     def start(self) -> None:
         """Enter the initial state."""
@@ -118,10 +129,11 @@ class Actor(Generic[M]):
     def take_turn(self) -> bool:
         """Handle one event (the runtime calls this). True when more wait."""
         if not self.stopped and self._mailbox:
-            event = self._mailbox.popleft()
-            turn = self._run(event)
-            if turn is not None:
-                self._sort_postponed(event, turn)
+            mail = self._mailbox.popleft()
+            if not isinstance(mail, TimedOut):
+                self._handle(mail, mail)
+            elif self._timers.get(mail.name) is mail:
+                self._handle(mail, mail.event)
         return bool(self._mailbox) and not self.stopped
 
     def stop(self) -> None:
@@ -129,6 +141,7 @@ class Actor(Generic[M]):
         self.stopped = True
         self._mailbox.clear()
         self._postponed.clear()
+        self._timers.clear()
         self._runtime.cancel_timers(self)
 
     def _run(self, event: Event | None) -> Turn | None:
@@ -151,15 +164,20 @@ class Actor(Generic[M]):
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case SetTimer(name, after_s, event):
-                self._runtime.set_timer(self, name, after_s, event)
+                self._timers[name] = TimedOut(name, event)
+                self._runtime.set_timer(self, name, after_s, self._timers[name])
             case CancelTimer(name):
+                self._timers.pop(name, None)
                 self._runtime.cancel_timer(self, name)
             case _:
                 self._perform(effect)
 
-    def _sort_postponed(self, event: Event, turn: Turn) -> None:
-        if turn.postponed:
-            self._postponed.append(event)
-        elif turn.moved and self._postponed:
-            self._mailbox.extendleft(reversed(self._postponed))
-            self._postponed.clear()
+    def _handle(self, mail: Event, event: Event) -> None:
+        """Run `event`; keep what is postponed, and take it up again when the state changes."""
+        turn = self._run(event)
+        for step in turn.steps if turn is not None else ():
+            if step.policy is Policy.POSTPONE:
+                self._postponed.append(mail if step.event is event else step.event)
+            elif step.source != step.target:
+                self._mailbox.extendleft(reversed(self._postponed))
+                self._postponed.clear()

@@ -7,7 +7,7 @@ many models (queues, exceptions, time-outs) is left to the actor around it.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -57,7 +57,7 @@ class Step:
     policy: Policy | None = None
 
     def __str__(self) -> str:
-        how = f" ({self.policy.value}d)" if self.policy else ""
+        how = f" ({self.policy.value.removesuffix('e')}ed)" if self.policy else ""
         return f"{self.source} + {type(self.event).__name__} -> {self.target}{how}"
 
 
@@ -68,21 +68,17 @@ class Turn:
     effects: list[Effect] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
-    @property
-    def postponed(self) -> bool:
-        return self.steps[0].policy is Policy.POSTPONE
-
-    @property
-    def moved(self) -> bool:
-        return any(step.source != step.target for step in self.steps)
-
 
 class Machine(Generic[M]):
-    """A table made executable. Raises TableError when the table is wrong."""
+    """A table made executable. Raises TableError when the table is wrong.
+
+    `observers` see every step of every model, rejected ones too; they must be quick.
+    """
 
     def __init__(self, table: Table[M]) -> None:
         check(table)
         self.table = table
+        self.observers: list[Callable[[Step], None]] = []
         self._policies = table.policies()
         self._finals = {state.name for state in table.states if state.kind is Kind.FINAL}
         self._passing = {state.name for state in table.states if state.kind is Kind.PASSING}
@@ -140,16 +136,22 @@ class Machine(Generic[M]):
         return turn
 
     def _step(self, model: M, event: Event, out: list[Effect]) -> Step:
+        step = self._choose(model, event, out)
+        for observe in self.observers:
+            observe(step)
+        if step.policy is Policy.REJECT:
+            raise UnexpectedEvent(self.table.name, step.source, event)
+        return step
+
+    def _choose(self, model: M, event: Event, out: list[Effect]) -> Step:
+        """Fire the row that takes the event, or else find the policy."""
         source, kind = model.state, type(event)
         if (source, kind) in self._pairs:
             fired: list[Row[Any, Any]] = []
             trigger = self._machine.events[kind.__name__].trigger
             if trigger(model, event=event, out=out, fired=fired):
                 return Step(source, event, model.state, fired[0])
-        policy = self._policies.get((source, kind), Policy.REJECT)
-        if policy is Policy.REJECT:
-            raise UnexpectedEvent(self.table.name, source, event)
-        return Step(source, event, source, None, policy)
+        return Step(source, event, source, None, self._policies.get((source, kind), Policy.REJECT))
 
 
 def _enter(state: State[M], model: M) -> Iterator[Effect]:

@@ -15,12 +15,15 @@ from callfsm.fsm.table import Event
 Owner = TypeVar("Owner", bound=Hashable)
 
 
+STALE_ENTRIES = 64  # in the heap, besides as many as timers, before they are swept out
+
+
 @dataclass(slots=True)
 class _Timer:
     due_s: float
     event: Event | None  # None: cancelled, but its heap entry can still serve the next one
-    in_heap_s: float  # the earliest heap entry that stands for it
-    generation: int
+    in_heap_s: float  # when its heap entry comes up, at the latest when it is due
+    entry: int
 
 
 class Timers(Generic[Owner]):
@@ -28,8 +31,9 @@ class Timers(Generic[Owner]):
 
     def __init__(self) -> None:
         self._timers: dict[Owner, dict[str, _Timer]] = {}
-        self._heap: list[tuple[float, int, Owner, str]] = []
-        self._generations = count()
+        self._heap: list[tuple[float, int]] = []  # when, entry
+        self._entries: dict[int, tuple[Owner, str]] = {}  # those that stand for a timer
+        self._numbers = count()
 
     def __len__(self) -> int:
         return sum(t.event is not None for ts in self._timers.values() for t in ts.values())
@@ -41,9 +45,15 @@ class Timers(Generic[Owner]):
         if timer is not None and due_s >= timer.in_heap_s:
             timer.due_s, timer.event = due_s, event
             return
-        generation = next(self._generations)
-        timers[name] = _Timer(due_s, event, due_s, generation)
-        heapq.heappush(self._heap, (due_s, generation, owner, name))
+        if timer is not None:
+            del self._entries[timer.entry]
+        entry = next(self._numbers)
+        timers[name] = _Timer(due_s, event, due_s, entry)
+        self._entries[entry] = (owner, name)
+        heapq.heappush(self._heap, (due_s, entry))
+        if len(self._heap) > 2 * len(self._entries) + STALE_ENTRIES:
+            self._heap = [item for item in self._heap if item[1] in self._entries]
+            heapq.heapify(self._heap)
 
     def cancel(self, owner: Owner, name: str) -> None:
         """Forget one timer; nothing happens when it does not run."""
@@ -51,36 +61,30 @@ class Timers(Generic[Owner]):
             timer.event = None
 
     def cancel_all(self, owner: Owner) -> None:
-        """Forget every timer of this owner."""
-        self._timers.pop(owner, None)
+        """Forget every timer of this owner, and the owner."""
+        for timer in self._timers.pop(owner, {}).values():
+            del self._entries[timer.entry]
 
     def next_due_s(self) -> float | None:
         """When to call `pop_due` next (it may then find nothing due), or None."""
-        while self._heap and self._standing(self._heap[0]) is None:
+        while self._heap and self._heap[0][1] not in self._entries:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def pop_due(self, now_s: float) -> Iterator[tuple[Owner, Event]]:
         """Take out the timers that are due, in the order of their time."""
         while self._heap and self._heap[0][0] <= now_s:
-            entry = heapq.heappop(self._heap)
-            timer = self._standing(entry)
-            if timer is None:
+            in_heap_s, entry = heapq.heappop(self._heap)
+            if entry not in self._entries:
                 continue
-            _, generation, owner, name = entry
-            if timer.due_s > now_s and timer.event is not None:
+            owner, name = self._entries[entry]
+            timer = self._timers[owner][name]
+            if timer.event is not None and timer.due_s > in_heap_s:
                 timer.in_heap_s = timer.due_s
-                heapq.heappush(self._heap, (timer.due_s, generation, owner, name))
+                heapq.heappush(self._heap, (timer.due_s, entry))
                 continue
-            timers = self._timers[owner]
-            del timers[name]
-            if not timers:
+            del self._entries[entry], self._timers[owner][name]
+            if not self._timers[owner]:
                 del self._timers[owner]
             if timer.event is not None:
                 yield owner, timer.event
-
-    def _standing(self, entry: tuple[float, int, Owner, str]) -> _Timer | None:
-        """The timer that this heap entry still stands for."""
-        _, generation, owner, name = entry
-        timer = self._timers.get(owner, {}).get(name)
-        return timer if timer is not None and timer.generation == generation else None

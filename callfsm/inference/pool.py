@@ -85,12 +85,17 @@ def admit(pool: Pool, event: ev.ContextReady) -> Iterator[Effect]:
 
 def admit_first(pool: Pool, event: ev.ContextReady) -> Iterator[Effect]:
     yield ev.PoolReady()
+    for context in sorted(pool.failures):
+        yield _reload_timer(pool, context)
     yield from admit(pool, event)
 
 
-def give_up_context(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:
+def set_aside(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:
+    """Without this context for now; without any, nobody can be served."""
     pool.loading.discard(event.context)
+    pool.failures[event.context] = 1
     if not pool.loading:
+        yield from _refuse_waiting(pool, event.error)
         yield ev.PoolBroken(event.error)
         yield Raise(ev.NoneLeft())
 
@@ -112,9 +117,8 @@ def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
 
 
 def reload_later(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:
-    failures = pool.failures[event.context] = pool.failures.get(event.context, 0) + 1
-    after_s = min(RELOAD_AFTER_S * 2 ** (failures - 1), RELOAD_AFTER_MAX_S)
-    yield SetTimer(f"reload {event.context}", after_s, ev.ReloadDue(event.context))
+    pool.failures[event.context] = pool.failures.get(event.context, 0) + 1
+    yield _reload_timer(pool, event.context)
 
 
 def reload(pool: Pool, event: ev.ReloadDue) -> Iterator[Effect]:
@@ -135,9 +139,7 @@ def refuse(pool: Pool, event: ev.Submitted) -> Iterator[Effect]:
 
 def stop(pool: Pool, _: Event) -> Iterator[Effect]:
     """Refuse what waits, let run what runs."""
-    while pool.waiting:
-        for request in pool.pop_batch():
-            yield ev.Answer(request, None, "the service stops")
+    yield from _refuse_waiting(pool, "the service stops")
     for context in pool.loading:
         yield CancelTimer(f"reload {context}")
     if not pool.running:
@@ -161,3 +163,15 @@ def finish_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
 
 def close_all(_: Pool) -> Iterator[Effect]:
     yield ev.CloseContexts()
+
+
+def _refuse_waiting(pool: Pool, why: str) -> Iterator[Effect]:
+    while pool.waiting:
+        for request in pool.pop_batch():
+            yield ev.Answer(request, None, why)
+
+
+def _reload_timer(pool: Pool, context: int) -> SetTimer:
+    failures = pool.failures[context]
+    after_s = min(RELOAD_AFTER_S * 2 ** (failures - 1), RELOAD_AFTER_MAX_S)
+    return SetTimer(f"reload {context}", after_s, ev.ReloadDue(context))

@@ -29,7 +29,7 @@ STATES: tuple[State[Pool], ...] = (
 ROWS: tuple[Row[Pool, Any], ...] = (
     Row("loading", ev.Submitted, STAY, do.queue),
     Row("loading", ev.ContextReady, "serving", do.admit_first),
-    Row("loading", ev.ContextFailed, STAY, do.give_up_context),
+    Row("loading", ev.ContextFailed, STAY, do.set_aside),
     Row("loading", ev.NoneLeft, "broken"),
     Row("serving", ev.Submitted, STAY, do.queue),
     Row("serving", ev.ContextReady, STAY, do.admit),

@@ -43,6 +43,7 @@ class GeventRuntime:
     def stop(self) -> None:
         """Stop giving turns; what still waits is not handled."""
         self._alarm.stop()
+        self._ready.clear()
         if self._dispatcher is not None:
             self._dispatcher.kill()
 
@@ -72,8 +73,11 @@ class GeventRuntime:
             while self._ready:
                 actor = self._ready.popleft()
                 self._queued.discard(actor)
-                if actor.take_turn():
-                    self.request_turn(actor)
+                try:
+                    if actor.take_turn():
+                        self.request_turn(actor)
+                except Exception:
+                    log.exception("%s: what follows a crash has crashed too", actor.name)
                 if time.monotonic() >= slice_end_s:
                     break
             if self._ready:

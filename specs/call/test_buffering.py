@@ -1,0 +1,278 @@
+"""buffering: listening, and collecting the next window."""
+
+from callfsm.call import events as ev
+from callfsm.call.effects import AbandonInference, EndCall, ForwardText, Note, Transcribe
+from callfsm.call.events import EndReason
+from callfsm.call.handlers import GRACE, PAUSE
+from callfsm.call.segmenter import Cut
+from callfsm.call.settings import WindowSettings
+from callfsm.fsm.table import CancelTimer, Event, Policy, SetTimer
+from callfsm.runtimes.simulated import SimulatedRuntime
+from specs.audio import speech
+from specs.call.scenes import (
+    CONNECT,
+    END,
+    NEW_TEXT,
+    STALE_ACCEPT,
+    STALE_FAILURE,
+    STALE_RESULT,
+    TWELVE,
+    asked,
+    buffering,
+    chunk,
+    done,
+    failed,
+    forwarded,
+    heard,
+    live,
+    quiet,
+    words,
+)
+from specs.policies import every_other_event
+
+WAIT_FOR_PAUSE = SetTimer(PAUSE, 0.3, ev.PauseElapsed())
+DRAIN = (CancelTimer(GRACE), CancelTimer(PAUSE))
+
+
+# ---------------------------------------------------------------- when a window is cut
+def test_speech_is_collected() -> None:
+    """Speech is collected, and a pause is waited for on the clock."""
+    buffering().when(heard(1.0)).then("buffering", WAIT_FOR_PAUSE)
+
+
+def test_silence_is_not_inferred() -> None:
+    """Silence alone is never given to the model."""
+    buffering().when(quiet(20.0)).then("buffering")
+
+
+def test_full_window() -> None:
+    """A window is cut when five seconds of speech are there."""
+    call = buffering().after(heard(4.98)).when(heard(0.02))
+    call.then("inferring", Transcribe)
+    assert asked(call) == (Cut.FULL, 0.0, 5.0)
+
+
+def test_lead_in() -> None:
+    """A window begins 0.3 s before the first sound, so that no onset is lost."""
+    call = buffering().after(quiet(2.0)).when(heard(4.7))
+    assert asked(call) == (Cut.FULL, 1.7, 6.7)
+
+
+def test_pause_in_the_audio() -> None:
+    """Three hundred milliseconds of silence after speech cut the window; 200 ms of it are kept."""
+    call = buffering().after(heard(2.0), quiet(0.28)).when(quiet(0.02))
+    assert asked(call) == (Cut.PAUSE, 0.0, 2.2)
+
+
+def test_chunk_with_hangover() -> None:
+    """A speech chunk that ends in silence ends in a pause: its window is cut at once."""
+    call = buffering().when(chunk(1.0, hangover_s=0.2)).then("inferring", Transcribe)
+    assert asked(call) == (Cut.PAUSE, 0.0, 1.0)
+
+
+def test_chunk_without_hangover() -> None:
+    """A speech chunk that ends in mid-speech waits for the next one."""
+    buffering().when(chunk(1.0, hangover_s=0.0)).then("buffering", WAIT_FOR_PAUSE)
+
+
+def test_frames_are_no_chunks() -> None:
+    """A short frame of silence between frames of speech is no pause."""
+    frame = ev.AudioReceived(quiet(0.1).samples, chunk_s=0.1)
+    buffering().after(heard(1.0)).when(frame).then("buffering", WAIT_FOR_PAUSE)
+
+
+def test_no_chunk_is_a_pause(runtime: SimulatedRuntime) -> None:
+    """Two seconds of speech and then nothing are transcribed 0.3 s later."""
+    call = live(runtime).after(*CONNECT, heard(2.0))
+    call.advance(0.29).then("buffering")
+    call.advance(0.02).then("inferring", Transcribe)
+    assert asked(call) == (Cut.STALL, 0.0, 2.0)
+
+
+def test_no_chunk_after_silence(runtime: SimulatedRuntime) -> None:
+    """When the audio stops in silence no word can be cut: that is a pause, too."""
+    call = live(runtime).after(*CONNECT, heard(1.0), quiet(0.2)).advance(0.31)
+    assert asked(call) == (Cut.PAUSE, 0.0, 1.2)
+
+
+def test_audio_moves_the_pause(runtime: SimulatedRuntime) -> None:
+    """As long as speech keeps coming there is no pause."""
+    call = live(runtime).after(*CONNECT)
+    for _ in range(4):
+        call.after(heard(1.0)).advance(0.29).then("buffering")
+
+
+def test_pause_without_new_speech() -> None:
+    """A pause after speech that is cut already cuts nothing."""
+    call = buffering().after(heard(5.0), done(1, ""))
+    call.when(ev.PauseElapsed()).then("buffering")
+
+
+def test_cut_due() -> None:
+    """A window that is due is taken and given to the inference actor in the same turn."""
+    call = buffering().after(heard(1.0)).when(ev.CutDue()).then("inferring", Transcribe)
+    assert [step.target for step in call.steps] == ["window_ready", "inferring"]
+
+
+# ---------------------------------------------------------------- looking ahead
+def test_eager_look() -> None:
+    """When a context is spare, a window that still grows is looked at every second."""
+    call = buffering().after(heard(0.98, spare=True)).when(heard(0.02, spare=True))
+    assert asked(call) == (Cut.EAGER, 0.0, 1.0)
+
+
+def test_no_eager_look_without_a_spare_context() -> None:
+    """When no context is spare, nobody's window waits for a look ahead."""
+    buffering().when(heard(4.9, spare=False)).then("buffering", WAIT_FOR_PAUSE)
+
+
+def test_no_eager_look_when_turned_off() -> None:
+    """With an eager step of 0 there are no looks ahead."""
+    call = buffering(WindowSettings(eager_step_s=0.0)).when(heard(4.9, spare=True))
+    call.then("buffering", WAIT_FOR_PAUSE)
+
+
+def test_failed_look() -> None:
+    """A look ahead that fails loses nothing: a window will hear its audio again."""
+    call = buffering().after(heard(1.0, spare=True), failed(1)).when(failed(1))
+    noted = Note("look_failed", "window 1 (0.0 to 1.0 s): out of memory")
+    call.then("buffering", noted, AbandonInference(1))
+    call.when(END)
+    assert asked(call) == (Cut.END, 0.0, 1.0)
+
+
+def test_second_look_sees_the_whole_window() -> None:
+    """The second look is due a second after the first, and sees the window from its start."""
+    call = buffering().after(heard(1.0, spare=True), done(1, "one two"))
+    call.when(heard(0.9, spare=True)).then("buffering", WAIT_FOR_PAUSE)
+    call.when(heard(0.1, spare=True))
+    assert asked(call) == (Cut.EAGER, 0.0, 2.0)
+
+
+# ---------------------------------------------------------------- words held back
+def test_held_words_are_settled_by_silence(runtime: SimulatedRuntime) -> None:
+    """Words held back are forwarded when nothing came for 1.2 s that could change them."""
+    call = live(runtime).after(*CONNECT, heard(5.0), done(1, TWELVE), ev.TextAccepted(1))
+    call.advance(1.19).then("buffering")
+    call.advance(0.02).then("forwarding", ForwardText(2, words("eleven twel", 4.0)))
+
+
+def test_held_words_wait_while_speech_goes_on() -> None:
+    """While speech goes on the held words wait: the next window hears them again."""
+    call = buffering().after(heard(5.0), done(1, TWELVE), ev.TextAccepted(1), heard(0.5))
+    call.when(ev.HeldWordsElapsed()).then_policy(Policy.IGNORE)
+
+
+# ---------------------------------------------------------------- the end of the call
+def test_end_of_stream_cuts_the_tail() -> None:
+    """At the end of the stream the tail is cut, transcribed and forwarded; then the call ends."""
+    call = buffering().after(heard(1.0)).when(END)
+    call.then("inferring", *DRAIN, Transcribe)
+    assert asked(call) == (Cut.END, 0.0, 1.0)
+    call.when(done(1, "good bye"))
+    assert forwarded(call) == "good bye"
+    call.when(ev.TextAccepted(1)).then("closed", EndCall(EndReason.END_OF_STREAM))
+
+
+def test_end_of_stream_in_mid_frame() -> None:
+    """Not a sample of the tail is lost when it is no whole number of 20 ms frames."""
+    call = buffering().after(ev.AudioReceived(speech(1.01))).when(END)
+    assert asked(call) == (Cut.END, 0.0, 1.02)
+
+
+def test_end_of_stream_in_silence() -> None:
+    """At the end of the stream a call closes at once when nothing was said since."""
+    call = buffering().after(quiet(3.0)).when(END)
+    call.then("closed", *DRAIN, EndCall(EndReason.END_OF_STREAM))
+
+
+def test_end_of_stream_settles_held_words() -> None:
+    """At the end of the stream the words held back are forwarded; then the call ends."""
+    call = buffering().after(heard(5.0), done(1, TWELVE), ev.TextAccepted(1)).when(END)
+    assert forwarded(call) == "eleven twel"
+    call.when(ev.TextAccepted(2)).then("closed", EndCall(EndReason.END_OF_STREAM))
+
+
+def test_drained() -> None:
+    """When all that was heard is forwarded, the call is over."""
+    call = buffering().after(END)
+    assert [str(step) for step in call.steps] == [
+        "buffering + StreamEnded -> buffering",
+        "buffering + Drained -> closed",
+    ]
+
+
+def test_bye() -> None:
+    """A BYE means: read on, until no audio came for two seconds."""
+    call = buffering().when(ev.Bye())
+    call.then("buffering", SetTimer(GRACE, 2.0, ev.GraceElapsed()))
+
+
+def test_bye_before_the_audio(runtime: SimulatedRuntime) -> None:
+    """Audio that comes after the BYE is heard, and moves the grace time."""
+    call = live(runtime).after(*CONNECT, ev.Bye())
+    call.advance(1.9).then("buffering")
+    call.after(quiet(0.02)).advance(1.9).then("buffering")
+    call.after(chunk(1.0), done(1, "good bye")).when(ev.TextAccepted(1)).then("buffering")
+    call.advance(2.1).then("closed", EndCall(EndReason.BYE))
+
+
+def test_grace_elapsed_cuts_the_tail() -> None:
+    """When the grace time is over, the tail is cut, as at the end of the stream."""
+    call = buffering().after(ev.Bye(), heard(1.0)).when(ev.GraceElapsed())
+    call.then("inferring", *DRAIN, Transcribe)
+    assert asked(call) == (Cut.END, 0.0, 1.0)
+
+
+def test_idle(runtime: SimulatedRuntime) -> None:
+    """Five minutes without audio end the call."""
+    call = live(runtime).after(*CONNECT)
+    call.advance(299).then("buffering")
+    call.advance(2).then("closed", EndCall(EndReason.IDLE))
+
+
+def test_silence_is_not_idle(runtime: SimulatedRuntime) -> None:
+    """Audio, even silent, gives the call another five minutes."""
+    call = live(runtime).after(*CONNECT)
+    for _ in range(3):
+        call.advance(200).then("buffering")
+        call.after(quiet(0.02))
+
+
+# ---------------------------------------------------------------- mode "chunk"
+def test_chunk_mode_infers_chunks_whole() -> None:
+    """In mode "chunk" a chunk of 31 s is one window, however it arrives."""
+    call = buffering(WindowSettings(mode="chunk")).after(heard(15.0), quiet(1.0))
+    call.when(ev.AudioReceived(speech(15.0), chunk_s=31.0)).then("inferring", Transcribe)
+    assert asked(call) == (Cut.CHUNK, 0.0, 31.0)
+
+
+def test_chunk_mode_takes_one_chunk_at_a_time() -> None:
+    """In mode "chunk" the next chunk waits for the text of the one before."""
+    call = buffering(WindowSettings(mode="chunk")).after(chunk(2.0), chunk(3.0), done(1, "one"))
+    call.when(ev.TextAccepted(1)).then("inferring", Transcribe)
+    assert asked(call) == (Cut.CHUNK, 2.0, 5.0)
+
+
+@every_other_event(
+    ignored=[
+        ev.Registered(),
+        STALE_RESULT,
+        STALE_FAILURE,
+        STALE_ACCEPT,
+        ev.HeldWordsElapsed(),
+    ],
+    rejected=[
+        ev.AudioConnected(),
+        ev.ConnectFailed(),
+        ev.GiveUp(),
+        ev.InferenceOverdue(),
+        ev.AcceptOverdue(),
+        ev.WindowTaken(),
+        NEW_TEXT,
+        ev.NothingNew(),
+    ],
+)
+def test_other_events(event: Event, policy: Policy) -> None:
+    """A repeated REGISTER and late answers are ignored; the work of other states cannot come."""
+    buffering().when(event).then_policy(policy)

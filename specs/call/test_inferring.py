@@ -1,0 +1,249 @@
+"""inferring: the inference actor has the window; audio goes on arriving."""
+
+from callfsm.call import events as ev
+from callfsm.call.effects import (
+    AbandonInference,
+    EndCall,
+    ForwardText,
+    Note,
+    PauseReading,
+    ResumeReading,
+    Transcribe,
+)
+from callfsm.call.events import EndReason
+from callfsm.call.handlers import GRACE, PAUSE
+from callfsm.call.segmenter import Cut
+from callfsm.fsm.table import CancelTimer, Event, Policy, SetTimer
+from callfsm.runtimes.simulated import SimulatedRuntime
+from specs.call.scenes import (
+    CONNECT,
+    END,
+    NEW_TEXT,
+    STALE_ACCEPT,
+    STALE_FAILURE,
+    STALE_RESULT,
+    TEXT_1,
+    TWELVE,
+    WINDOW_1,
+    asked,
+    chunk,
+    done,
+    failed,
+    forwarded,
+    heard,
+    inferring,
+    live,
+    words,
+)
+from specs.policies import every_other_event
+
+WAIT_FOR_PAUSE = SetTimer(PAUSE, 0.3, ev.PauseElapsed())
+WAIT_FOR_GRACE = SetTimer(GRACE, 2.0, ev.GraceElapsed())
+DRAIN = (CancelTimer(GRACE), CancelTimer(PAUSE))
+FILLED = (heard(5.0), heard(5.0))  # all that the buffer holds
+
+
+# ---------------------------------------------------------------- the answer
+def test_inference_done() -> None:
+    """The window's words are forwarded."""
+    call = inferring().when(done(1, "hello there"))
+    call.then("forwarding", ForwardText(1, words("hello there")))
+
+
+def test_inference_done_without_words() -> None:
+    """A window without words forwards nothing, and the call listens on."""
+    inferring().when(done(1, "")).then("buffering")
+
+
+def test_stale_result() -> None:
+    """A result with another window's number is ignored; the right one is still taken."""
+    call = inferring().when(done(2, "not yours"))
+    call.then_policy(Policy.IGNORE)
+    call.when(done(1, "hello"))
+    assert forwarded(call) == "hello"
+
+
+def test_stale_failure() -> None:
+    """A failure of another window is ignored, and not held against this one."""
+    call = inferring().when(failed(2))
+    call.then_policy(Policy.IGNORE)
+    call.when(failed(1)).then("inferring", Note("inference_retried", "out of memory"), Transcribe)
+
+
+def test_failed_once() -> None:
+    """A window that fails is tried once more, as it was."""
+    call = inferring()
+    window = call.the(Transcribe).window
+    call.when(failed(1)).then("inferring", Note("inference_retried", "out of memory"), Transcribe)
+    assert call.the(Transcribe).window is window
+
+
+def test_failed_twice() -> None:
+    """A window that fails twice is lost, and that is noted; the call goes on."""
+    call = inferring().after(failed(1)).when(failed(1))
+    lost = Note("window_lost", "window 1 (0.0 to 1.0 s): out of memory")
+    call.then("buffering", lost, AbandonInference(1))
+    call.when(chunk(1.0)).then("inferring", Transcribe)
+    assert asked(call) == (Cut.PAUSE, 1.0, 2.0)
+
+
+def test_each_window_has_its_retry() -> None:
+    """A retry used for one window is not taken from the next."""
+    call = inferring().after(failed(1), TEXT_1, ev.TextAccepted(1), chunk(1.0))
+    call.when(failed(2)).then("inferring", Note, Transcribe)
+
+
+def test_failed_twice_while_audio_waits() -> None:
+    """After a lost window the next one, which waits already, is taken at once."""
+    call = inferring().after(chunk(1.0), failed(1)).when(failed(1))
+    call.then("inferring", Note, AbandonInference(1), Transcribe)
+    assert asked(call) == (Cut.PAUSE, 1.0, 2.0)
+
+
+def test_overdue(runtime: SimulatedRuntime) -> None:
+    """A window without an answer for two minutes is given up; a late answer is ignored."""
+    call = live(runtime).after(*CONNECT, WINDOW_1)
+    call.advance(119).then("inferring")
+    lost = Note("window_lost", "window 1 (0.0 to 1.0 s): no answer in time")
+    call.advance(2).then("buffering", lost, AbandonInference(1))
+    call.when(TEXT_1).then_policy(Policy.IGNORE)
+
+
+def test_retry_has_its_own_time(runtime: SimulatedRuntime) -> None:
+    """The retry of a window may take as long as the first attempt."""
+    call = live(runtime).after(*CONNECT, WINDOW_1)
+    call.advance(100).after(failed(1))
+    call.advance(119).then("inferring")
+
+
+# ---------------------------------------------------------------- audio meanwhile
+def test_audio_waits() -> None:
+    """Audio that arrives meanwhile is kept; the next window waits for this one."""
+    inferring().after(heard(4.0)).when(heard(2.0)).then("inferring", WAIT_FOR_PAUSE)
+
+
+def test_pause_meanwhile() -> None:
+    """A pause is noticed meanwhile; its window is asked for when this one is done."""
+    call = inferring().after(heard(2.0)).when(ev.PauseElapsed()).then("inferring")
+    call.after(heard(2.0)).when(done(1, ""))
+    assert asked(call) == (Cut.STALL, 1.0, 3.0)
+
+
+def test_buffer_is_full() -> None:
+    """With ten seconds waiting the sender is made to wait, and that is noted."""
+    call = inferring().after(heard(9.9)).when(heard(0.2))
+    waits = Note("reading_paused", "10.1 s wait for inference")
+    call.then("inferring", WAIT_FOR_PAUSE, waits, PauseReading())
+
+
+def test_buffer_is_still_full() -> None:
+    """What was on its way when reading was paused is kept, and noted only once."""
+    call = inferring().after(*FILLED).when(heard(0.2))
+    call.then("inferring", WAIT_FOR_PAUSE)
+
+
+def test_overflow_is_one_window() -> None:
+    """All that waits in a full buffer becomes one window, and the sender may go on."""
+    call = inferring().after(*FILLED, heard(0.5)).when(done(1, ""))
+    call.then("inferring", ResumeReading(), Transcribe)
+    assert asked(call) == (Cut.OVERFLOW, 1.0, 11.5)
+
+
+def test_overlap_after_overflow() -> None:
+    """A window cut by overflow may end in mid-word: the next one hears its last second again."""
+    call = inferring().after(*FILLED, heard(0.5), done(1, "")).after(heard(3.98), heard(0.02))
+    call.when(done(2, ""))
+    assert asked(call) == (Cut.FULL, 10.5, 15.5)
+
+
+# ---------------------------------------------------------------- hanging up meanwhile
+def test_bye() -> None:
+    """A BYE means: read on, until no audio came for two seconds."""
+    inferring().when(ev.Bye()).then("inferring", WAIT_FOR_GRACE)
+
+
+def test_audio_after_bye() -> None:
+    """Audio after a BYE moves the grace time."""
+    call = inferring().after(ev.Bye()).when(heard(0.5))
+    call.then("inferring", WAIT_FOR_PAUSE, WAIT_FOR_GRACE)
+
+
+def test_end_of_stream() -> None:
+    """At the end of the stream the answer is waited for; what is left is cut afterwards."""
+    call = inferring().after(heard(0.5)).when(END).then("inferring", *DRAIN)
+    call.after(TEXT_1).when(ev.TextAccepted(1)).then("inferring", Transcribe)
+    assert asked(call) == (Cut.END, 1.0, 1.5)
+    call.when(done(2, "")).then("closed", EndCall(EndReason.END_OF_STREAM))
+
+
+def test_bye_after_end_of_stream() -> None:
+    """A BYE after the end of the stream does not change why the call ended."""
+    call = inferring().after(END, ev.Bye(), ev.GraceElapsed(), TEXT_1).when(ev.TextAccepted(1))
+    call.then("closed", EndCall(EndReason.END_OF_STREAM))
+
+
+def test_end_of_stream_and_failure() -> None:
+    """A window lost while draining does not keep the call from ending."""
+    call = inferring().after(END, failed(1)).when(failed(1))
+    call.then("closed", Note, AbandonInference(1), EndCall(EndReason.END_OF_STREAM))
+
+
+def test_grace_elapsed(runtime: SimulatedRuntime) -> None:
+    """Two seconds without audio after a BYE are the end of the stream."""
+    call = live(runtime).after(*CONNECT, WINDOW_1, ev.Bye()).advance(2.1).then("inferring")
+    call.after(TEXT_1).when(ev.TextAccepted(1)).then("closed", EndCall(EndReason.BYE))
+
+
+def test_grace_elapsed_while_reading_is_paused() -> None:
+    """No audio came because we do not read: the grace time begins again."""
+    call = inferring().after(*FILLED, ev.Bye()).when(ev.GraceElapsed())
+    call.then("inferring", WAIT_FOR_GRACE)
+
+
+def test_last_words_behind_a_full_buffer(runtime: SimulatedRuntime) -> None:
+    """Audio still in the socket when the buffer was full is read after a BYE, however late."""
+    call = live(runtime).after(*CONNECT, WINDOW_1, *FILLED, ev.Bye()).advance(60)
+    call.when(done(1, "")).then("inferring", ResumeReading(), Transcribe)
+    call.after(chunk(1.0), done(2, "")).when(END)
+    assert call.state == "inferring"
+    call.when(done(3, "good bye"))
+    assert forwarded(call) == "good bye"
+
+
+# ---------------------------------------------------------------- words held back
+def test_held_words_are_postponed(runtime: SimulatedRuntime) -> None:
+    """Held words wait for the window on its way; when it is lost, they are settled after it."""
+    call = live(runtime).after(*CONNECT, heard(5.0), done(1, TWELVE), ev.TextAccepted(1))
+    call.after(chunk(1.0)).advance(1.3).then_policy(Policy.POSTPONE)
+    call.after(failed(2)).when(failed(2))
+    assert call.state == "forwarding"
+    assert forwarded(call) == "eleven twel"
+
+
+def test_held_words_have_their_own_time(runtime: SimulatedRuntime) -> None:
+    """Words held back by the next window wait their own 1.2 s, not those of the window before."""
+    call = live(runtime).after(*CONNECT, heard(5.0), done(1, TWELVE), ev.TextAccepted(1))
+    call.after(heard(4.0)).advance(1.3).then("inferring")
+    call.after(done(2, TWELVE.replace("one two", "eleven twelve")))
+    call.when(ev.TextAccepted(2)).then("buffering")
+
+
+@every_other_event(
+    ignored=[ev.Registered(), STALE_RESULT, STALE_FAILURE, STALE_ACCEPT],
+    postponed=[ev.HeldWordsElapsed()],
+    rejected=[
+        ev.AudioConnected(),
+        ev.ConnectFailed(),
+        ev.GiveUp(),
+        ev.IdleElapsed(),
+        ev.AcceptOverdue(),
+        ev.CutDue(),
+        ev.WindowTaken(),
+        NEW_TEXT,
+        ev.NothingNew(),
+        ev.Drained(),
+    ],
+)
+def test_other_events(event: Event, policy: Policy) -> None:
+    """A repeated REGISTER and late answers are ignored; the work of other states cannot come."""
+    inferring().when(event).then_policy(policy)

@@ -1,0 +1,102 @@
+"""The spec tools: given, when, then; and a run in simulated time."""
+
+import time
+
+import pytest
+
+from callfsm.fsm.machine import STATE_TIMER
+from callfsm.fsm.table import Policy, SetTimer
+from callfsm.fsm.testing import Scenario, given, simulate
+from callfsm.runtimes.simulated import SimulatedRuntime
+from specs.fsm.turnstile import Coin, Maintain, Push, Return, Turnstile, turnstile_machine
+
+
+def locked() -> Scenario[Turnstile]:
+    return given(turnstile_machine, Turnstile())
+
+
+def test_reads_like_a_sentence() -> None:
+    """Given a state, when an event comes, then there are a state and effects."""
+    locked().when(Coin(10)).then("locked", Return(10))
+    locked().after(Coin(50)).when(Push()).then("locked")
+
+
+def test_given_state() -> None:
+    """A model can be put straight into a state; an unknown one is refused."""
+    given(turnstile_machine, Turnstile(), "open").when(Push()).then("locked")
+    with pytest.raises(KeyError, match="ajar"):
+        given(turnstile_machine, Turnstile(), "ajar")
+
+
+def test_wrong_state_fails_with_the_trace() -> None:
+    """A wrong state fails, and the failure tells what happened, step by step."""
+    scenario = locked().after(Coin(50), Push()).when(Push())
+    with pytest.raises(AssertionError) as failure:
+        scenario.then("open")
+    assert str(failure.value).splitlines() == [
+        "turnstile: expected state 'open', found 'locked'",
+        "      locked + Coin -> open",
+        "      open + Push -> locked",
+        "  >   locked + Push -> locked (ignored)",
+    ]
+
+
+@pytest.mark.parametrize("effects", [(), (Return(20),), (Return(10), Return(10)), (SetTimer,)])
+def test_wrong_effects_fail(effects: tuple[Return, ...]) -> None:
+    """Missing, different and surplus effects fail."""
+    with pytest.raises(AssertionError, match=r"found Return\(cents=10\)"):
+        locked().when(Coin(10)).then("locked", *effects)
+
+
+def test_effect_by_type() -> None:
+    """An effect may be expected by its type, and then looked at."""
+    assert locked().when(Coin(10)).then("locked", Return).the(Return).cents == 10
+    with pytest.raises(AssertionError, match="expected one Return, found no effect"):
+        locked().when(Push()).the(Return)
+
+
+def test_policies() -> None:
+    """That an event was ignored, postponed or rejected can be expected; another policy fails."""
+    locked().when(Push()).then_policy(Policy.IGNORE)
+    locked().when(Maintain()).then_policy(Policy.REJECT)
+    locked().after(Coin(50)).when(Coin(50)).then_policy(Policy.POSTPONE)
+    with pytest.raises(AssertionError, match="expected the policy ignore"):
+        locked().when(Coin(50)).then_policy(Policy.IGNORE)
+
+
+def test_rejected_event_fails() -> None:
+    """A rejected event fails every spec that does not expect it."""
+    with pytest.raises(AssertionError, match=r"(?s)rejected.*Maintain -> locked \(rejected\)"):
+        locked().after(Maintain())
+    with pytest.raises(AssertionError, match="rejected"):
+        simulate(turnstile_machine, Turnstile()).when(Maintain()).then("locked")
+
+
+def test_advance() -> None:
+    """In a simulation time-outs fire when time passes, and not before."""
+    turnstile = simulate(turnstile_machine, Turnstile()).after(Coin(50))
+    turnstile.advance(9.9).then("open")
+    turnstile.advance(0.2).then("locked")
+
+
+def test_frozen_time(runtime: SimulatedRuntime) -> None:
+    """Under freezegun `advance` moves the frozen time."""
+    started_s = time.monotonic()
+    simulate(turnstile_machine, Turnstile(), runtime).after(Coin(50)).advance(11).then("locked")
+    assert time.monotonic() - started_s == pytest.approx(11)
+
+
+def test_postponed_event_comes_back() -> None:
+    """In a simulation a postponed event is handled after the next change of state."""
+    turnstile = simulate(turnstile_machine, Turnstile()).after(Coin(50), Coin(10))
+    turnstile.when(Push()).then("locked", Return(10))
+
+
+def test_state_timer_is_an_effect_of_the_machine_only() -> None:
+    """A state's own time-out is declared by the state, so specs do not repeat it."""
+    model = Turnstile()
+    turnstile_machine.start(model)
+    [timer] = turnstile_machine.handle(model, Coin(50)).effects
+    assert isinstance(timer, SetTimer)
+    assert timer.name == STATE_TIMER
+    locked().when(Coin(50)).then("open")

@@ -1,0 +1,147 @@
+"""serving: contexts take requests, most urgent first."""
+
+from callfsm.fsm.table import Event, Policy, SetTimer
+from callfsm.fsm.testing import simulate
+from callfsm.inference import events as ev
+from callfsm.inference.events import AbortBatch, Answer, LoadContext, RunBatch
+from callfsm.inference.pool import Pool
+from callfsm.inference.table import inference_machine
+from callfsm.runtimes.simulated import SimulatedRuntime
+from specs.inference.scenes import (
+    TRANSCRIPT,
+    batch_done,
+    batch_failed,
+    load_failed,
+    loading,
+    request,
+    serving,
+    submitted,
+    withdrawn,
+)
+from specs.policies import every_other_event
+
+
+# ---------------------------------------------------------------- the queue
+def test_submitted() -> None:
+    """A request that finds an idle context runs at once."""
+    serving().when(submitted(1)).then("serving", RunBatch(0, (request(1),)))
+
+
+def test_one_context_serialises() -> None:
+    """With one context the second request waits until the first is answered."""
+    pool = serving().after(submitted(1)).when(submitted(2)).then("serving")
+    pool.when(batch_done(0))
+    pool.then("serving", Answer(request(1), TRANSCRIPT), RunBatch(0, (request(2),)))
+
+
+def test_two_contexts_pool() -> None:
+    """With two contexts two requests run at the same time."""
+    pool = serving(contexts=2).after(submitted(1)).when(submitted(2))
+    pool.then("serving", RunBatch(1, (request(2),)))
+
+
+def test_most_urgent_first() -> None:
+    """Of the requests that wait, the one that is due first is served first."""
+    look_ahead, final = submitted(2, due_s=4.0), submitted(3, due_s=1.5)
+    pool = serving().after(submitted(1), look_ahead, final).when(batch_done(0))
+    assert pool.the(RunBatch).requests == (final.request,)
+
+
+def test_fair_between_equals() -> None:
+    """Requests that are due at the same time are served in the order they came."""
+    pool = serving().after(submitted(1), submitted(3), submitted(2)).when(batch_done(0))
+    assert pool.the(RunBatch).requests == (request(3),)
+
+
+def test_batch() -> None:
+    """An engine that takes batches gets windows of several calls in one run."""
+    pool = serving(batch=2).after(submitted(1), submitted(2), submitted(3), submitted(4))
+    pool.when(batch_done(0))
+    assert pool.the(RunBatch).requests == (request(2), request(3))
+    pool.when(batch_done(0, windows=2)).then(
+        "serving",
+        Answer(request(2), TRANSCRIPT),
+        Answer(request(3), TRANSCRIPT),
+        RunBatch(0, (request(4),)),
+    )
+
+
+def test_spare_context() -> None:
+    """A context is spare when it is idle and nothing waits: then looks ahead cost nobody time."""
+    pool = serving().model
+    assert pool.has_spare
+    assert not serving().after(submitted(1)).model.has_spare
+
+
+# ---------------------------------------------------------------- nobody waits any more
+def test_withdrawn_while_waiting() -> None:
+    """A waiting request that is withdrawn is forgotten."""
+    pool = serving().after(submitted(1), submitted(2)).when(withdrawn(2)).then("serving")
+    pool.when(batch_done(0)).then("serving", Answer(request(1), TRANSCRIPT))
+
+
+def test_withdrawn_while_running() -> None:
+    """A running request that is withdrawn is aborted."""
+    serving().after(submitted(1)).when(withdrawn(1)).then("serving", AbortBatch(0))
+
+
+def test_withdrawn_from_a_batch() -> None:
+    """A running request that has batch mates is not aborted: somebody waits for them."""
+    pool = serving(batch=2).after(submitted(1), submitted(2), submitted(3), batch_done(0))
+    pool.when(withdrawn(2)).then("serving")
+
+
+# ---------------------------------------------------------------- contexts that fail
+def test_batch_failed() -> None:
+    """A context that fails answers its requests with the error, and is loaded anew."""
+    pool = serving().after(submitted(1)).when(batch_failed(0))
+    pool.then("serving", Answer(request(1), None, "aborted"), LoadContext(0))
+
+
+def test_failed_context_gets_no_work() -> None:
+    """A context that is being loaded anew gets no request until it is ready."""
+    pool = serving().after(submitted(1), batch_failed(0)).when(submitted(2)).then("serving")
+    pool.when(ev.ContextReady(0)).then("serving", RunBatch(0, (request(2),)))
+
+
+def test_other_contexts_go_on() -> None:
+    """The failure of one context touches no other."""
+    pool = serving(contexts=2).after(submitted(1), submitted(2), batch_failed(0))
+    pool.when(batch_done(1)).then("serving", Answer(request(2), TRANSCRIPT))
+
+
+def test_later_context() -> None:
+    """A context that becomes ready later takes what waits."""
+    pool = loading(contexts=2).after(ev.ContextReady(0), submitted(1), submitted(2))
+    pool.when(ev.ContextReady(1)).then("serving", RunBatch(1, (request(2),)))
+
+
+def test_reload_failed() -> None:
+    """A context that cannot be loaded anew is tried again after a second."""
+    pool = serving().after(submitted(1), batch_failed(0)).when(load_failed(0))
+    pool.then("serving", SetTimer("reload 0", 1.0, ev.ReloadDue(0)))
+
+
+def test_reload_back_off(runtime: SimulatedRuntime) -> None:
+    """Each failure to load doubles the wait, up to a minute; a success starts over."""
+    pool = simulate(inference_machine, Pool(1), runtime)
+    pool.after(ev.ContextReady(0), submitted(1), batch_failed(0))
+    for wait_s in (1, 2, 4, 8, 16, 32, 60, 60):
+        pool.after(load_failed(0))
+        pool.advance(wait_s - 0.1).then("serving")
+        pool.advance(0.2).then("serving", LoadContext(0))
+    pool.after(ev.ContextReady(0), submitted(2), batch_failed(0), load_failed(0))
+    pool.advance(1.1).then("serving", LoadContext(0))
+
+
+# ---------------------------------------------------------------- the end
+def test_stop() -> None:
+    """When the service ends, what waits is refused and what runs is finished."""
+    pool = serving().after(submitted(1), submitted(2)).when(ev.StopRequested())
+    pool.then("stopping", Answer(request(2), None, "the service stops"))
+
+
+@every_other_event(rejected=[ev.AllIdle(), ev.NoneLeft()])
+def test_other_events(event: Event, policy: Policy) -> None:
+    """The internal events of other states cannot come."""
+    serving().when(event).then_policy(policy)

@@ -1,0 +1,40 @@
+"""disconnected: no connection, and no text that needs one."""
+
+from callfsm.fsm.table import Event, Policy
+from callfsm.link import events as ev
+from callfsm.link.events import Connect, LinkClosed, Write
+from specs.link.scenes import HELLO, disconnected
+from specs.policies import every_other_event
+
+
+def test_open() -> None:
+    """A call that begins has its link connect."""
+    disconnected().when(ev.Open()).then("connecting", Connect())
+
+
+def test_deliver() -> None:
+    """A text makes the link connect, and is written when it is connected."""
+    link = disconnected().when(HELLO).then("connecting", Connect())
+    link.after(ev.Connected()).when(ev.Settled()).then("connected", Write("hello"))
+
+
+def test_close() -> None:
+    """Without a connection the end of the service is the end of the link."""
+    disconnected().when(ev.Close()).then("closed", LinkClosed())
+
+
+@every_other_event(
+    rejected=[
+        ev.Connected(),
+        ev.ConnectFailed(),
+        ev.Settled(),
+        ev.Written(),
+        ev.Lost(),
+        ev.RetryDue(),
+        ev.CloseOverdue(),
+        ev.AllDelivered(),
+    ],
+)
+def test_other_events(event: Event, policy: Policy) -> None:
+    """Nothing was asked of the peer, so nothing can come of it."""
+    disconnected().when(event).then_policy(policy)

@@ -1,0 +1,51 @@
+"""waiting: the peer is away; the next attempt is on the clock."""
+
+from callfsm.fsm.table import Event, Policy, SetTimer
+from callfsm.link import events as ev
+from callfsm.link.events import Connect, Disconnect, LinkClosed, Undelivered
+from callfsm.link.link import OVERDUE
+from specs.link.scenes import HELLO, waiting
+from specs.policies import every_other_event
+
+
+def test_retry_due() -> None:
+    """When its time comes, the peer is asked again."""
+    waiting().when(ev.RetryDue()).then("connecting", Connect())
+
+
+def test_deliver() -> None:
+    """Text waits, in order, and does not hurry the next attempt."""
+    waiting().when(HELLO).then("waiting")
+
+
+def test_close() -> None:
+    """Nothing waits: the end of the service is the end of the link."""
+    waiting().when(ev.Close()).then("closed", Disconnect(bye=True), LinkClosed())
+
+
+def test_close_while_text_waits() -> None:
+    """Text that waits when the service ends gets five seconds more."""
+    link = waiting().after(HELLO).when(ev.Close())
+    link.then("waiting", SetTimer(OVERDUE, 5.0, ev.CloseOverdue()))
+
+
+def test_close_overdue() -> None:
+    """Text that waited too long at the end of the service is lost, and that is told."""
+    link = waiting().after(HELLO, ev.Close()).when(ev.CloseOverdue())
+    link.then("closed", Undelivered(("hello",)), Disconnect(bye=False), LinkClosed())
+
+
+@every_other_event(
+    ignored=[ev.Open()],
+    rejected=[
+        ev.Connected(),
+        ev.ConnectFailed(),
+        ev.Settled(),
+        ev.Written(),
+        ev.Lost(),
+        ev.AllDelivered(),
+    ],
+)
+def test_other_events(event: Event, policy: Policy) -> None:
+    """A new call does not hurry the next attempt, and there is no connection to hear from."""
+    waiting().when(event).then_policy(policy)
