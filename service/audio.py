@@ -27,11 +27,16 @@ CONNECT_TIMEOUT_S = 2.0  # PROTOCOL.md 2.1
 READ_BYTES = 65_536  # a second of audio
 ECHOES = 64  # texts that wait for a peer to read them
 LAST_WRITE_S = 1.0  # for the end mark; then the connection is dropped
-MAILBOX_RETRY_S = 0.005
+# A call that asks for a break has a full buffer, and on top of it comes what waits in its mailbox:
+# so many events of at most so many samples, together less than a second.
+AHEAD_EVENTS, PIECE_SAMPLES = 8, 1_600
 
 
 class Mailbox(Protocol):
     """The call's actor, as the reader knows it."""
+
+    @property
+    def waiting(self) -> int: ...
 
     def offer(self, event: Event) -> bool: ...
 
@@ -80,9 +85,13 @@ class AudioConnection:
 
     def close(self) -> None:
         """Say the end and hang up, without keeping the caller of this waiting."""
+        self.stop_reading()
+        gevent.spawn(self._hang_up)
+
+    def stop_reading(self) -> None:
+        """Take no more audio, however long the peer goes on."""
         if self._reader is not None:
             self._reader.kill(block=False)
-        gevent.spawn(self._hang_up)
 
     def _connect_and_read(self) -> None:
         try:
@@ -100,7 +109,7 @@ class AudioConnection:
         self._offer(ev.StreamEnded(self._read(connection)))
 
     def _read(self, connection: socket.socket) -> EndReason:
-        decoder = AudioDecoder()
+        decoder = AudioDecoder(PIECE_SAMPLES)
         try:
             while True:
                 self._may_read.wait()
@@ -140,11 +149,13 @@ class AudioConnection:
                 if ends_chunk:
                     self._chunk_samples = 0
                 self._metrics.audio_s.inc(len(samples) / 16_000)
-                self._offer(ev.AudioReceived(samples, chunk_s, self._has_spare()))
+                # Within a chunk more audio is about to come: no time for a look ahead.
+                spare = ends_chunk and self._has_spare()
+                self._offer(ev.AudioReceived(samples, chunk_s, spare))
 
     def _offer(self, event: Event) -> None:
-        while not self._mailbox.offer(event):
-            gevent.sleep(MAILBOX_RETRY_S)
+        while self._mailbox.waiting >= AHEAD_EVENTS or not self._mailbox.offer(event):
+            gevent.sleep(0)
 
     def _write_echoes(self) -> None:
         connection = self._socket

@@ -151,6 +151,7 @@ class _Connection:
             try:
                 if not connection.recv(READ_BYTES):
                     return
+                gevent.sleep(0)  # a peer that talks must not keep the hub
             except TimeoutError:
                 continue
             except OSError as error:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import gevent
 from gevent import socket
 
-from callfsm.errors import ConfigError, ProtocolError
+from callfsm.errors import ProtocolError
+from service.errors import PortTakenError
 from service.metrics import Metrics
 from service.wire import Bye, Register, parse_datagram
 
@@ -19,7 +20,7 @@ LOGGED_SOURCES = 64  # hosts and ports whose first malformed datagram is logged;
 class Registrar:
     """Listens for REGISTER and BYE. Binds at once, so that a taken port fails the start.
 
-    Raises ConfigError when the address cannot be bound.
+    Raises PortTakenError when the address cannot be bound.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Registrar:
             self._socket.bind(address)
         except OSError as error:
             self._socket.close()
-            raise ConfigError(
+            raise PortTakenError(
                 f"cannot listen on UDP {address[0]}:{address[1]}: {error.strerror}"
             ) from error
 
@@ -59,6 +60,7 @@ class Registrar:
 
     def _listen(self) -> None:
         while True:
+            gevent.sleep(0)  # a flood must not keep the hub
             try:
                 data, source = self._socket.recvfrom(MAX_DATAGRAM_BYTES)
             except OSError as error:  # an ICMP error of some earlier peer

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import gevent
 
-from callfsm.errors import CallfsmError, ConfigError
+from callfsm.errors import CallfsmError, StoreError
 from callfsm.inference.engine import Engine
 from service.engines.whispercpp import GpuSettings, WhisperCppEngine
+from service.errors import PortTakenError, SwitchedOffError
 from service.server import Server
 from service.settings import Settings
 from service.store.store import Store
@@ -32,18 +33,18 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     store = Store(settings.database)
     try:
         if (store.read_config("whisper_service_enabled") or "1").strip().lower() in DISABLED:
-            raise ConfigError(
+            raise SwitchedOffError(
                 f"whisper_service_enabled is off in {settings.database}: the service stays down"
             )
         model = settings.model or store.read_config("whisper_model_path") or DEFAULT_MODEL
         server = Server(settings, engine_factory(settings, resolve(model)), store)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            gevent.signal_handler(number, _stop, server)
         ports = server.start()
-    except CallfsmError:
-        store.set_status("error")
+    except CallfsmError as error:
+        _report_not_started(store, error)
         store.close(timeout_s=1.0)
         raise
-    for number in (signal.SIGINT, signal.SIGTERM):
-        gevent.signal_handler(number, _stop, server)
     announce(
         f"callfsm ready: UDP {settings.host}:{ports.udp}, "
         f"audio {settings.host}:{settings.audio_base_port}+call, "
@@ -66,6 +67,16 @@ def engine_factory(settings: Settings, weights: Path) -> Callable[[], Engine]:
         )
 
     return make_engine
+
+
+def _report_not_started(store: Store, error: CallfsmError) -> None:
+    """Tell the other programs, unless a server on our port may be telling them how it is."""
+    if isinstance(error, PortTakenError):
+        return
+    try:
+        store.set_status("stopped" if isinstance(error, SwitchedOffError) else "error")
+    except StoreError as trouble:
+        log.error("the service status could not be written: %s", trouble)
 
 
 def _stop(server: Server) -> None:

@@ -96,12 +96,20 @@ class CallSession:
         """Whether a REGISTER now must mean the next call."""
         return self.call.bye or self.call.draining
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether nobody answers at the call's port, and nobody is asked there just now."""
+        call = self.call
+        return call.state == "registered" and not call.connecting and not self._actor.waiting
+
     def tell(self, event: Event) -> None:
         """An event of the outside world that may be dropped: all of these are repeated."""
         if not self._actor.offer(event):
             log.warning("call %d: mailbox full, %s dropped", self.id, type(event).__name__)
 
     def shut_down(self) -> None:
+        """Listen no more, and finish what was heard."""
+        self._audio.stop_reading()
         self._actor.tell(ev.StreamEnded(ev.EndReason.SHUTDOWN))
 
     def _perform(self, effect: Effect) -> None:

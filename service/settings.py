@@ -13,7 +13,7 @@ from callfsm.errors import ConfigError
 from service.wire import AUDIO_BASE_PORT, LLAMA_PORT, REGISTRATION_PORT
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseModel):
@@ -116,9 +116,9 @@ def load_settings(given: Mapping[str, Any], config: Path | None = None) -> Setti
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"][:1])
-        shown = f" {first['input']!r}" if name in values else ""
-        raise ConfigError(f"option {name}{shown}: {first['msg']}") from error
+        faults = error.errors(include_url=False)
+        name = faults[0]["loc"][0]
+        rules = " or ".join(fault["msg"] for fault in faults if fault["loc"][0] == name)
+        raise ConfigError(f"option {name} {values.get(str(name))!r}: {rules}") from error
     settings.call_settings()
     return settings

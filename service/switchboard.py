@@ -43,8 +43,8 @@ class Switchboard:
 
     @property
     def connected(self) -> int:
-        """Calls whose audio is connected; rows left active by others do not count."""
-        return sum(session.call.state != "registered" for session in self.sessions.values())
+        """Calls that are connected or about to be; rows left active by others do not count."""
+        return sum(not session.is_absent for session in self.sessions.values())
 
     def hear(self, message: Register | Bye) -> None:
         """A datagram."""
@@ -59,7 +59,7 @@ class Switchboard:
     def register(self, call_id: int) -> None:
         """The call has an audio port."""
         session = self.sessions.get(call_id)
-        if session is None:
+        if session is None or session.is_absent:
             self._open(call_id)
         elif session.is_ending:
             session.register_again = True
@@ -92,9 +92,11 @@ class Switchboard:
             self._refuse(call_id)
             return
         self._refused.discard(call_id)
-        session = self.sessions[call_id] = self._make_session(call_id, self._forget)
-        self.empty.clear()
-        self._metrics.calls_active.set(len(self.sessions))
+        session = self.sessions.get(call_id)
+        if session is None:
+            session = self.sessions[call_id] = self._make_session(call_id, self._forget)
+            self.empty.clear()
+            self._metrics.calls_active.set(len(self.sessions))
         session.tell(ev.Registered())
 
     def _refuse(self, call_id: int) -> None:

@@ -8,7 +8,7 @@ from service.engines.whispercpp import WhisperCppEngine
 from service.peers.chunking import Style
 from service.speech.corpus import SpokenCall, demo_calls
 from service.speech.wer import normalize
-from service.trial.play import Trial, pooled
+from service.trial.play import Trial
 from service.weights.resolve import resolve
 
 pytestmark = pytest.mark.model
@@ -33,10 +33,10 @@ def test_three_calls_at_once(
     style: Style, spoken: list[SpokenCall], engine: WhisperCppEngine, tmp_path: Path
 ) -> None:
     """Three calls at once arrive at LLaMA and in the database, word for word, tail included."""
-    results = Trial(tmp_path, 3, style, realtime=False).play(spoken, engine)
-    assert [problem for result in results for problem in result.problems] == []
-    assert pooled(results).wer <= WER_LIMIT
-    for result in results:
+    played = Trial(tmp_path, 3, style, realtime=False).play(spoken, engine)
+    assert played.problems == []
+    assert played.errors.wer <= WER_LIMIT
+    for result in played.results:
         assert normalize(result.text)[-2:] == normalize(result.reference)[-2:]
 
 
@@ -47,7 +47,7 @@ def test_a_call_shorter_than_a_window(
     phrase = spoken[0].phrases[0]
     samples = spoken[0].samples[: round(phrase.end_s * 16_000)]
     short = SpokenCall("short", samples, (phrase,))
-    [result] = Trial(tmp_path, 1, realtime=False).play([short], engine)
+    [result] = Trial(tmp_path, 1, realtime=False).play([short], engine).results
     assert result.problems == []
     assert normalize(result.text) == normalize(phrase.text)
 
@@ -56,12 +56,8 @@ def test_text_does_not_depend_on_company(
     spoken: list[SpokenCall], engine: WhisperCppEngine, tmp_path: Path
 ) -> None:
     """Two contexts or one, the text of a call is the same: nothing leaks between calls."""
-    pooled_text = Trial(tmp_path, 3, realtime=False, serve_options=("--eager-step-s", "0"))
-    alone_path = tmp_path / "alone"
-    alone_path.mkdir()
-    alone = Trial(
-        alone_path, 1, realtime=False, serve_options=("--contexts", "1", "--eager-step-s", "0")
-    )
-    together = [result.text for result in pooled_text.play(spoken, engine)]
-    one_by_one = [result.text for result in alone.play(spoken, engine)]
-    assert together == one_by_one
+    together = Trial(tmp_path, 3, serve_options=("--eager-step-s", "0")).play(spoken, engine)
+    (tmp_path / "alone").mkdir()
+    options = ("--eager-step-s", "0", "--contexts", "1")
+    alone = Trial(tmp_path / "alone", 1, serve_options=options).play(spoken[:1], engine)
+    assert together.results[0].text == alone.results[0].text

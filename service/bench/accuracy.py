@@ -18,7 +18,7 @@ from service.peers.chunking import Style
 from service.speech import prompts
 from service.speech.corpus import SpokenCall, demo_calls, prompt_calls
 from service.speech.wer import WordErrors, word_errors
-from service.trial.play import CallResult, Trial, pooled
+from service.trial.play import Played, Trial
 from service.trial.report import latency_figures
 from service.weights.resolve import resolve
 
@@ -28,13 +28,13 @@ class Accuracy:
     """Word errors of both sides, over the same calls."""
 
     calls: Sequence[SpokenCall]
-    live: list[CallResult]
+    live: Played
     whole: list[WordErrors]
 
     @property
     def points(self) -> float:
         """WER live minus WER whole-file, in percentage points."""
-        return 100 * (pooled(self.live).wer - self.whole_pooled.wer)
+        return 100 * (self.live.errors.wer - self.whole_pooled.wer)
 
     @property
     def whole_pooled(self) -> WordErrors:
@@ -42,7 +42,7 @@ class Accuracy:
 
     def figures(self) -> dict[str, Any]:
         """Everything, by the names that --json uses."""
-        live = pooled(self.live)
+        live = self.live.errors
         return {
             "calls": len(self.calls),
             "audio_s": round(sum(call.duration_s for call in self.calls), 1),
@@ -52,8 +52,8 @@ class Accuracy:
             "wer_difference_points": round(self.points, 2),
             "live": _kinds(live),
             "whole_file": _kinds(self.whole_pooled),
-            **latency_figures([s for result in self.live for s in result.word_latencies_s]),
-            "problems": [problem for result in self.live for problem in result.problems],
+            **latency_figures(self.live.word_latencies_s),
+            "problems": self.live.problems,
         }
 
 

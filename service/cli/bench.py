@@ -1,6 +1,7 @@
 """`callfsm bench`: measure, then claim."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,6 +42,30 @@ def accuracy(
         style="chunks" if chunks else "frames",
         seed=seed,
     )
+    if as_json:
+        print(json.dumps(result.figures(), indent=2))
+    else:
+        print_table(result)
+
+
+@app.command()
+@reported
+def latency(
+    *,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of speech, each way.")] = 2.0,
+    model: Annotated[str, typer.Option(help="Model name or ggml file.")] = "tiny.en",
+    seed: Annotated[int, typer.Option(help="Which calls are made of the prompts.")] = 1,
+    plot_dir: Annotated[
+        Path | None, typer.Option("--plot", help="Write latency.png into this directory.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare how soon words arrive: the field's way, and ours with chunks and with frames."""
+    with require_extra("bench"):
+        from service.bench.latency import measure, plot, print_table
+    result = measure(minutes * 60, model=model, seed=seed)
+    if plot_dir is not None:
+        plot(result, plot_dir)
     if as_json:
         print(json.dumps(result.figures(), indent=2))
     else:

@@ -6,9 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from callfsm.errors import ConfigError
 from service.cli.errors import reported
 from service.serve import serve as run
 from service.settings import Settings, load_settings
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def _option(name: str, flag: str | None = None) -> Any:
@@ -56,6 +59,8 @@ def serve(
     """Transcribe phone calls until SIGINT or SIGTERM; then finish every call, and end."""
     given = {name: value for name, value in locals().items() if name in Settings.model_fields}
     settings = load_settings(given, config)
+    if log_level not in LOG_LEVELS:
+        raise ConfigError(f"log level {log_level!r} is not one of {', '.join(LOG_LEVELS)}")
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )

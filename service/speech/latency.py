@@ -41,8 +41,10 @@ def timed_words(call: SpokenCall, engine: Engine) -> list[TimedWord]:
     return words
 
 
-def word_latencies_s(spoken: Sequence[TimedWord], arrivals: Sequence[Arrival]) -> list[float]:
-    """Arrival minus end of the word, for each spoken word that the texts have too."""
+def word_latencies(
+    spoken: Sequence[TimedWord], arrivals: Sequence[Arrival]
+) -> list[tuple[float, float]]:
+    """(when it ended, how long after that it arrived), in seconds, of each word that arrived."""
     heard = [(text, arrival.at_s) for arrival in arrivals for text in normalize(arrival.text)]
     if not spoken or not heard:
         return []
@@ -50,10 +52,10 @@ def word_latencies_s(spoken: Sequence[TimedWord], arrivals: Sequence[Arrival]) -
         " ".join(word.text for word in spoken), " ".join(text for text, _ in heard)
     )
     return [
-        heard[chunk.hyp_start_idx + i][1] - spoken[chunk.ref_start_idx + i].end_s
+        (word.end_s, heard[chunk.hyp_start_idx + i][1] - word.end_s)
         for chunk in aligned.alignments[0]
         if chunk.type == "equal"
-        for i in range(chunk.ref_end_idx - chunk.ref_start_idx)
+        for i, word in enumerate(spoken[chunk.ref_start_idx : chunk.ref_end_idx])
     ]
 
 

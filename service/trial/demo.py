@@ -10,7 +10,7 @@ from rich.live import Live
 from service.engines.whispercpp import WhisperCppEngine
 from service.speech import prompts
 from service.speech.corpus import demo_calls
-from service.trial.play import Snapshot, Trial, pooled
+from service.trial.play import Snapshot, Trial
 from service.trial.report import live_table, summary, summary_table
 from service.weights.resolve import resolve
 
@@ -37,15 +37,16 @@ def run_demo(calls: int, seconds: float, synthetic: bool, json_file: Path | None
                 live.update(live_table(snapshot), refresh=True)
 
         trial = Trial(Path(directory), calls, serve_options=("--model", MODEL))
-        results = trial.play(spoken, engine, show)
-    console.print(summary_table(results))
-    problems = [problem for result in results for problem in result.problems]
-    wer = pooled(results).wer
+        played = trial.play(spoken, engine, show)
+    console.print(summary_table(played.results))
+    problems = played.problems
+    wer = played.errors.wer
     console.print(f"pooled word error rate {wer:.1%} (limit {WER_LIMIT:.0%})")
     if wer > WER_LIMIT:
         problems.append(f"the pooled word error rate {wer:.1%} is above {WER_LIMIT:.0%}")
     if json_file is not None:
-        json_file.write_text(json.dumps(summary(results, problems), indent=2) + "\n")
+        report = summary(played) | {"problems": problems}
+        json_file.write_text(json.dumps(report, indent=2) + "\n")
     for problem in problems:
         console.print(f"[bold red]{problem}[/]")
     if not problems:

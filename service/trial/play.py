@@ -15,7 +15,7 @@ from service.peers.caller import Caller, CallerSettings, CallReport
 from service.peers.chunking import Style
 from service.peers.sink import Sink
 from service.speech.corpus import SpokenCall
-from service.speech.latency import Arrival, first_text_s, timed_words, word_latencies_s
+from service.speech.latency import Arrival, first_text_s, timed_words, word_latencies
 from service.speech.wer import WordErrors, word_errors
 from service.trial.server_process import ServerProcess
 
@@ -38,7 +38,11 @@ class CallResult:
     errors: WordErrors
     first_text_s: float | None
     final_text_s: float | None  # from the end of speech to the last text
-    word_latencies_s: list[float]
+    words: list[tuple[float, float]]  # when each ended, and how long after that it arrived
+
+    @property
+    def word_latencies_s(self) -> list[float]:
+        return [latency_s for _, latency_s in self.words]
 
     @property
     def problems(self) -> list[str]:
@@ -51,6 +55,27 @@ class CallResult:
         if self.state != "closed":
             found.append(f"call {self.call_id}: ended in state '{self.state}'")
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of a trial: every call in order, and the server's own counts at its end."""
+
+    results: list[CallResult]
+    metrics: dict[str, float]  # by the names of /metrics; those with labels left out
+
+    @property
+    def errors(self) -> WordErrors:
+        """The errors of all calls together."""
+        return sum((result.errors for result in self.results), WordErrors())
+
+    @property
+    def word_latencies_s(self) -> list[float]:
+        return [s for result in self.results for s in result.word_latencies_s]
+
+    @property
+    def problems(self) -> list[str]:
+        return [problem for result in self.results for problem in result.problems]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +93,7 @@ class Trial:
         calls: Sequence[SpokenCall],
         timing_engine: Engine,
         show: Callable[[Snapshot], None] = lambda snapshot: None,
-    ) -> list[CallResult]:
+    ) -> Played:
         """Play `calls`; call ids count from 1. `timing_engine` finds out when words were spoken.
 
         `show` is given what the server's /calls says, a few times a second. Raises CallfsmError
@@ -97,6 +122,7 @@ class Trial:
             with gevent.Timeout(CLOSE_TIMEOUT_S, CallfsmError("a call was not closed in time")):
                 while any(state != "closed" for state in _look(server, states, show).values()):
                     gevent.sleep(VIEW_EVERY_S)
+            metrics = server.metrics()
             exit_code = server.stop()
         sink.stop()
         failures = [str(lane.exception) for lane in lanes if lane.exception is not None]
@@ -105,7 +131,7 @@ class Trial:
         if failures:
             raise CallfsmError("; ".join(failures))
         reports = {report.call_id: report for lane in lanes for report in lane.get()}
-        return [
+        results = [
             _judge(
                 call,
                 reports[i],
@@ -116,6 +142,7 @@ class Trial:
             )
             for i, call in enumerate(calls, 1)
         ]
+        return Played(results, metrics)
 
     def _lane(
         self, lane: int, calls: Sequence[SpokenCall], settings: CallerSettings
@@ -125,11 +152,6 @@ class Trial:
             Caller(index + 1, calls[index].samples, settings).run()
             for index in range(lane, len(calls), self.at_once)
         ]
-
-
-def pooled(results: Sequence[CallResult]) -> WordErrors:
-    """The errors of all calls together."""
-    return sum((result.errors for result in results), WordErrors())
 
 
 def free_base_port(calls: int) -> int:
@@ -185,7 +207,7 @@ def _judge(
         errors=word_errors(call.text, text),
         first_text_s=first_text_s(call, arrivals),
         final_text_s=arrivals[-1].at_s - call.phrases[-1].end_s if arrivals else None,
-        word_latencies_s=word_latencies_s(timed_words(call, timing_engine), arrivals),
+        words=word_latencies(timed_words(call, timing_engine), arrivals),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from service.trial.play import CallResult, pooled
+from service.trial.play import CallResult, Played
 
 STATE_STYLES = {
     "registered": "yellow",
@@ -74,13 +74,13 @@ def summary_row(result: CallResult) -> dict[str, Any]:
     }
 
 
-def summary(results: Sequence[CallResult], problems: Sequence[str]) -> dict[str, Any]:
+def summary(played: Played) -> dict[str, Any]:
     """The whole run."""
     return {
-        "pooled_wer": round(pooled(results).wer, 4),
-        **latency_figures([s for result in results for s in result.word_latencies_s]),
-        "problems": list(problems),
-        "calls": [summary_row(result) for result in results],
+        "pooled_wer": round(played.errors.wer, 4),
+        **latency_figures(played.word_latencies_s),
+        "problems": played.problems,
+        "calls": [summary_row(result) for result in played.results],
     }
 
 

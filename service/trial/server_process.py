@@ -10,6 +10,7 @@ from typing import Any
 
 import gevent
 from gevent import socket, subprocess
+from prometheus_client.parser import text_string_to_metric_families
 
 from callfsm.errors import CallfsmError
 
@@ -73,11 +74,20 @@ class ServerProcess:
 
     def calls(self) -> list[dict[str, Any]]:
         """What /calls says."""
+        answer: list[dict[str, Any]] = json.loads(self._get("/calls"))
+        return answer
+
+    def metrics(self) -> dict[str, float]:
+        """What /metrics says, by name; counts with labels are left out."""
+        families = text_string_to_metric_families(self._get("/metrics").decode())
+        samples = (sample for family in families for sample in family.samples)
+        return {sample.name: sample.value for sample in samples if not sample.labels}
+
+    def _get(self, path: str) -> bytes:
         connection = http.client.HTTPConnection(*self._http)
         connection.sock = socket.create_connection(self._http, timeout=5.0)
         try:
-            connection.request("GET", "/calls")
-            answer: list[dict[str, Any]] = json.load(connection.getresponse())
+            connection.request("GET", path)
+            return connection.getresponse().read()
         finally:
             connection.close()
-        return answer

@@ -1,0 +1,97 @@
+"""One call through the real machine and a real engine, faster than life: no sockets, no server.
+
+Time is simulated, so the windows are the same on any machine and under any load.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from callfsm.call import effects as ask
+from callfsm.call import events as ev
+from callfsm.call.call import Call
+from callfsm.call.settings import CallSettings
+from callfsm.call.speech import FRAME_S, FRAME_SAMPLES, SpeechDetector, WebRtcDetector
+from callfsm.call.table import call_machine
+from callfsm.call.windows import Window
+from callfsm.fsm.actor import Actor
+from callfsm.inference.engine import AudioWindow, Engine, Transcript
+from callfsm.runtimes.simulated import SimulatedRuntime
+
+DEFAULTS = CallSettings()
+INFERENCE_S = 0.25  # simulated: what a 5 s window takes on one core
+
+
+@dataclass
+class Heard:
+    """What became of a call's audio."""
+
+    texts: list[str] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
+    transcripts: list[Transcript] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.texts)
+
+    @property
+    def inference_s(self) -> float:
+        """Seconds the engine really took."""
+        return sum(transcript.inference_s for transcript in self.transcripts)
+
+
+def simulate(
+    samples: NDArray[np.float32],
+    engine: Engine,
+    *,
+    settings: CallSettings = DEFAULTS,
+    detector: SpeechDetector | None = None,
+    spare: bool = False,
+) -> Heard:
+    """Play `samples` (float32, shape (n,), 16 kHz) as a call of 20 ms frames, and hang up.
+
+    `spare` says that a context is always free, so that looks ahead are taken.
+    """
+    runtime, heard = SimulatedRuntime(), Heard()
+    call = Call(1, settings, detector or WebRtcDetector())
+    actor: Actor[Call] = Actor(
+        "call 1",
+        call_machine,
+        call,
+        runtime=runtime,
+        perform=lambda effect: _perform(effect, actor, runtime, engine, heard),
+        crashed=_crashed,
+    )
+    actor.start()
+    actor.tell(ev.Registered())
+    runtime.settle()
+    for start in range(0, len(samples), FRAME_SAMPLES):
+        frame = samples[start : start + FRAME_SAMPLES]
+        actor.tell(ev.AudioReceived(frame, FRAME_S, spare))
+        runtime.advance(FRAME_S)
+    actor.tell(ev.Bye())
+    actor.tell(ev.StreamEnded(ev.EndReason.END_OF_STREAM))
+    while call.state != "closed":
+        runtime.advance(1.0)
+    return heard
+
+
+def _perform(
+    effect: object, actor: Actor[Call], runtime: SimulatedRuntime, engine: Engine, heard: Heard
+) -> None:
+    if isinstance(effect, ask.ConnectAudio):
+        actor.tell(ev.AudioConnected())
+    elif isinstance(effect, ask.Transcribe):
+        [transcript] = engine.transcribe([AudioWindow(effect.window.samples)])
+        heard.windows.append(effect.window)
+        heard.transcripts.append(transcript)
+        done = ev.InferenceDone(effect.window.number, transcript.words)
+        runtime.set_timer(actor, "inference", INFERENCE_S, done)
+    elif isinstance(effect, ask.ForwardText):
+        heard.texts.append(effect.text)
+        actor.tell(ev.TextAccepted(effect.number))
+
+
+def _crashed(error: BaseException) -> None:
+    raise error

@@ -1,0 +1,133 @@
+"""Calls found in the database: connected without a datagram, and never twice for one row."""
+
+import logging
+from pathlib import Path
+
+import gevent
+import pytest
+from server_fixture import add_call, eventually, said, serving, speech
+
+from callfsm.errors import StoreError
+from service import discovery
+from service.discovery import Discovery
+from service.store.database import ActiveCall
+from service.store.store import Store
+
+START = "2026-01-01 00:00:00"
+LATER = "2026-01-01 00:05:00"
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look many times a second instead of once."""
+    monkeypatch.setattr(discovery, "EVERY_S", 0.01)
+
+
+@pytest.fixture
+def announced(tmp_path: Path) -> tuple[Discovery, list[int]]:
+    """A discovery that is told of rows by hand, and what it announced."""
+    heard: list[int] = []
+    store = Store(tmp_path / "whisper_talk.db")
+    return Discovery(store, heard.append), heard
+
+
+def test_an_active_row_is_a_call_without_any_datagram(tmp_path: Path, often: None) -> None:
+    """The audio port of an active row is connected, and its text goes to that row."""
+    with serving(tmp_path) as house, house.peer(7) as peer:
+        add_call(house.settings.database, 7, "sip-of-7", START, "active")
+        peer.accept()
+        peer.send(peer.framed(b"7"))
+        peer.send_audio(speech(7, 5), 320)
+        peer.send_end()
+        house.expect(7, said(7, 5))
+
+
+def test_a_row_that_stays_active_is_not_called_again(tmp_path: Path, often: None) -> None:
+    """The call is over though its row says active: rows after it are tried, this one is not."""
+    with serving(tmp_path) as house, house.peer(7) as peer:
+        add_call(house.settings.database, 7, "sip-of-7", START, "active")
+        peer.accept()
+        peer.shut()
+        eventually(lambda: house.state(7) == "", "end of call 7")
+        for other in (8, 9):  # each needs a look at all rows
+            with house.peer(other) as looked_at:
+                add_call(house.settings.database, other, f"sip-of-{other}", START, "active")
+                looked_at.accept()
+        assert not peer.has_a_caller()
+        peer.register()
+        peer.accept()
+
+
+def test_ended_and_missed_rows_are_left_alone(tmp_path: Path, often: None) -> None:
+    """Only rows that are active are tried."""
+    with serving(tmp_path) as house, house.peer(7) as ended, house.peer(8) as missed:
+        add_call(house.settings.database, 7, "sip-of-7", START, "ended")
+        add_call(house.settings.database, 8, "sip-of-8", START, "missed")
+        with house.peer(9) as active:
+            add_call(house.settings.database, 9, "sip-of-9", START, "active")
+            active.accept()
+        assert not ended.has_a_caller()
+        assert not missed.has_a_caller()
+
+
+def test_rows_whose_port_cannot_exist_are_passed_over(tmp_path: Path, often: None) -> None:
+    """Row ids grow beyond the last port; the rows after them are still tried."""
+    with serving(tmp_path) as house, house.peer(7) as peer:
+        for call_id in (-1, 0, 60_000, 2**62):
+            add_call(house.settings.database, call_id, f"sip-of-{call_id}", START, "active")
+        add_call(house.settings.database, 7, "sip-of-7", START, "active")
+        peer.accept()
+        assert set(house.server.switchboard.sessions) == {7}
+
+
+def test_a_row_that_changed_is_a_new_call(announced: tuple[Discovery, list[int]]) -> None:
+    """After its end the row is announced again only when it starts anew."""
+    finder, heard = announced
+    finder.look([ActiveCall(7, START)])
+    finder.call_ended(7)
+    finder.look([ActiveCall(7, START)])
+    finder.look([ActiveCall(7, START)])
+    assert heard == [7]
+    finder.look([ActiveCall(7, LATER)])
+    assert heard == [7, 7]
+
+
+def test_a_row_that_was_inactive_in_between_is_a_new_call(
+    announced: tuple[Discovery, list[int]],
+) -> None:
+    """A row that left the active ones and came back is announced."""
+    finder, heard = announced
+    finder.call_ended(7)
+    finder.look([ActiveCall(7, START)])
+    assert heard == []
+    finder.look([])
+    finder.look([ActiveCall(7, START)])
+    assert heard == [7]
+
+
+def test_discovery_outlives_a_database_that_fails(
+    announced: tuple[Discovery, list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    often: None,
+) -> None:
+    """A look that fails is logged; the next one finds the calls."""
+    finder, heard = announced
+    answers: list[StoreError | list[ActiveCall]] = [
+        StoreError("whisper_talk.db is locked"),
+        [ActiveCall(7, START)],
+    ]
+
+    def active_calls(_: Store) -> list[ActiveCall]:
+        answer = answers.pop(0) if answers else []
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(Store, "active_calls", active_calls)
+    caplog.set_level(logging.WARNING)
+    finder.start()
+    eventually(lambda: heard == [7], "call 7")
+    finder.stop()
+    gevent.sleep(0)
+    assert "discovery: whisper_talk.db is locked" in caplog.messages

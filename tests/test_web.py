@@ -1,0 +1,104 @@
+"""/metrics and /calls: what an operator sees while calls go on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gevent
+import numpy as np
+from gevent import socket
+from server_fixture import House, eventually, said, serving, silence, speech
+
+
+def answered(house: House, request: bytes) -> tuple[str, bytes]:
+    """The status line and the body of the answer to an HTTP request."""
+    data = b""
+    with socket.create_connection(("127.0.0.1", house.http_port), timeout=5.0) as connection:
+        connection.sendall(request)
+        while more := connection.recv(65_536):
+            data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    return head.split(b"\r\n")[0].decode(), body
+
+
+def get(house: House, path: str) -> tuple[str, bytes]:
+    return answered(house, f"GET {path} HTTP/1.0\r\n\r\n".encode())
+
+
+def calls(house: House) -> list[dict[str, Any]]:
+    status, body = get(house, "/calls")
+    assert status == "HTTP/1.1 200 OK"
+    shown: list[dict[str, Any]] = json.loads(body)
+    return shown
+
+
+def test_calls_are_shown_with_state_and_text_by_id(tmp_path: Path) -> None:
+    """A call that waits and one that is over stand side by side; the new call of an id counts."""
+    with serving(tmp_path, http_port=0) as house, house.peer(8) as waiting:
+        assert calls(house) == []
+        house.caller(7, speech(7, 10)).run()
+        house.expect(7, said(7, 10))
+        waiting.begin()
+        eventually(lambda: house.state(8) == "buffering", "connection")
+        seven, eight = calls(house)
+        assert (seven["call_id"], seven["state"], seven["text"]) == (7, "closed", said(7, 10))
+        assert (seven["words"], seven["heard_s"]) == (10, 2.0)
+        assert (eight["call_id"], eight["state"], eight["text"]) == (8, "buffering", "")
+        house.caller(7, speech(7, 5, 10)).run()
+        house.expect(7, said(7, 15))
+        assert [call["text"] for call in calls(house)] == [said(7, 5, 10), ""]
+
+
+def test_metrics_count_what_happened(tmp_path: Path) -> None:
+    """Prometheus finds the calls, windows, words, waits and faults."""
+    with serving(tmp_path, http_port=0) as house, house.peer(8) as peer:
+        house.caller(7, np.concatenate([speech(7, 8), silence(0.5)])).run()
+        house.expect(7, said(7, 8))
+        peer.datagram(b"nonsense")
+        eventually(lambda: house.count("datagrams_malformed_total") == 1, "the count")
+        status, body = get(house, "/metrics")
+        assert status == "HTTP/1.1 200 OK"
+        lines = body.decode().splitlines()
+        for line in (
+            'callfsm_calls_total{end="end of stream"} 1.0',
+            "callfsm_calls_active 0.0",
+            "callfsm_words_total 8.0",
+            "callfsm_audio_seconds_total 2.1",
+            "callfsm_datagrams_malformed_total 1.0",
+        ):
+            assert any(shown.startswith(line) for shown in lines), line
+        waits = house.count("inference_wait_seconds_count")
+        assert waits == house.count("inference_seconds_count") >= 1
+        assert house.count("inference_wait_max_seconds") > 0
+
+
+def test_other_paths_and_nonsense_are_answered_and_harmless(tmp_path: Path) -> None:
+    """404 for what is not there, 400 for what is no HTTP; a silent client holds up nobody."""
+    with (
+        serving(tmp_path, http_port=0) as house,
+        socket.create_connection(("127.0.0.1", house.http_port)),
+    ):
+        assert get(house, "/")[0] == "HTTP/1.1 404 Not Found"
+        assert "400" in answered(house, b"\x00\xff\r\n\r\n")[0]
+        house.caller(7, speech(7, 5)).run()
+        house.expect(7, said(7, 5))
+
+
+def test_without_a_port_there_is_no_web_server(tmp_path: Path) -> None:
+    """Nothing listens that nobody asked for."""
+    with serving(tmp_path) as house:
+        assert house.http_port is None
+
+
+def test_the_calls_are_shown_until_the_last_one_has_drained(tmp_path: Path) -> None:
+    """While the server stops, an operator can still see what it waits for."""
+    with serving(tmp_path, http_port=0) as house, house.peer(7) as peer:
+        house.script.hold()
+        peer.begin()
+        peer.send_audio(speech(7, 8), 16_000)
+        eventually(lambda: house.state(7) == "inferring", "inferring")
+        stopping = gevent.spawn(house.server.stop)
+        eventually(lambda: house.server.switchboard.sessions[7].call.draining, "draining")
+        assert [call["state"] for call in calls(house)] == ["inferring"]
+        house.script.let_all()
+        stopping.get(timeout=5.0)
