@@ -59,6 +59,11 @@ class CloseOverdue(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class IdleElapsed(Event):
+    """Time-out: no call of this id has said a word for long."""
+
+
+@dataclass(frozen=True, slots=True)
 class AllDelivered(Event):
     """Internal: nothing waits any more."""
 

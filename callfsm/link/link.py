@@ -17,6 +17,9 @@ AWAY_RETRY_S = 2.0
 # The peer refuses a second connection of a call id by closing it at once: wait this long before
 # trusting a new one with text. It passes while the caller's first words are still being spoken.
 SETTLE_S = 0.05
+# Kept across calls of the same id; but ids are row numbers and most never come again, and every
+# connection is one of the process's open files.
+IDLE_S = 600.0
 CLOSE_OVERDUE_S = 5.0  # at the end of the service, for the peer to come back
 
 RETRY, SETTLE, OVERDUE = "retry", "settle", "overdue"
@@ -109,6 +112,10 @@ def rest(link: Link, _: Event) -> Iterator[Effect]:
 def deliver_rest(link: Link, _: ev.Close) -> Iterator[Effect]:
     link.closing = True
     yield SetTimer(OVERDUE, CLOSE_OVERDUE_S, ev.CloseOverdue())
+
+
+def say_bye_for_now(_: Link, __: ev.IdleElapsed) -> Iterator[Effect]:
+    yield ev.Disconnect(bye=True)
 
 
 def say_bye(_: Link, __: Event) -> Iterator[Effect]:

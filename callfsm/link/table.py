@@ -6,7 +6,7 @@ It never blocks a call: text waits here, in order, until the peer has taken it.
 from typing import Any
 
 from callfsm.fsm.machine import Machine
-from callfsm.fsm.table import STAY, Kind, Policy, Rest, Row, State, Table
+from callfsm.fsm.table import STAY, After, Kind, Policy, Rest, Row, State, Table
 from callfsm.link import events as ev
 from callfsm.link import link as do
 from callfsm.link.link import Link
@@ -15,7 +15,11 @@ STATES: tuple[State[Link], ...] = (
     State("disconnected", "no connection, and no text that needs one", waits_forever=True),
     State("connecting", "the peer was asked; it answers or the attempt fails", waits_forever=True),
     State("settling", "connected, and not sure to be kept", waits_forever=True),
-    State("connected", "text is written as it comes", waits_forever=True),
+    State(
+        "connected",
+        "text is written as it comes",
+        after=After(lambda link: do.IDLE_S, ev.IdleElapsed()),
+    ),
     State("waiting", "the peer is away; the next attempt is on the clock", waits_forever=True),
     State("closed", "the service ends", Kind.FINAL, enter=do.end),
 )
@@ -32,10 +36,11 @@ ROWS: tuple[Row[Link, Any], ...] = (
     Row("settling", ev.Settled, "connected", do.start_writing),
     Row("settling", ev.Lost, "waiting", do.retry_later, note="refused: still connected there"),
     Row("waiting", ev.RetryDue, "connecting", do.connect),
-    Row("connected", ev.Deliver, STAY, do.queue_and_write),
+    Row("connected", ev.Deliver, "connected", do.queue_and_write),
     Row("connected", ev.Written, STAY, do.write_next),
     Row("connected", ev.Lost, "disconnected", do.rest, when=do.nothing_waits),
     Row("connected", ev.Lost, "connecting", do.reconnect),
+    Row("connected", ev.IdleElapsed, "disconnected", do.say_bye_for_now, when=do.nothing_waits),
     Row("connected", ev.AllDelivered, "closed", do.say_bye),
     Row(TRYING, ev.Deliver, STAY, do.queue, note="text waits, in order"),
     Row(OPEN, ev.Close, "closed", do.say_bye, when=do.nothing_waits),
@@ -52,6 +57,7 @@ EVERY_EVENT = (
     ev.Written,
     ev.Lost,
     ev.RetryDue,
+    ev.IdleElapsed,
     ev.Close,
     ev.CloseOverdue,
     ev.AllDelivered,
@@ -68,6 +74,7 @@ REST = (
             ev.Written,
             ev.Lost,
             ev.RetryDue,
+            ev.IdleElapsed,
             ev.CloseOverdue,
             ev.AllDelivered,
         ),
@@ -76,19 +83,34 @@ REST = (
     ),
     Rest(
         "connecting",
-        (ev.Settled, ev.Written, ev.Lost, ev.RetryDue, ev.AllDelivered),
+        (ev.Settled, ev.Written, ev.Lost, ev.RetryDue, ev.IdleElapsed, ev.AllDelivered),
         Policy.REJECT,
         "there is no connection yet",
     ),
     Rest(
         "settling",
-        (ev.Connected, ev.ConnectFailed, ev.Written, ev.RetryDue, ev.AllDelivered),
+        (
+            ev.Connected,
+            ev.ConnectFailed,
+            ev.Written,
+            ev.RetryDue,
+            ev.IdleElapsed,
+            ev.AllDelivered,
+        ),
         Policy.REJECT,
         "connected once, nothing written",
     ),
     Rest(
         "waiting",
-        (ev.Connected, ev.ConnectFailed, ev.Settled, ev.Written, ev.Lost, ev.AllDelivered),
+        (
+            ev.Connected,
+            ev.ConnectFailed,
+            ev.Settled,
+            ev.Written,
+            ev.Lost,
+            ev.IdleElapsed,
+            ev.AllDelivered,
+        ),
         Policy.REJECT,
         "there is no connection",
     ),
@@ -98,6 +120,7 @@ REST = (
         Policy.REJECT,
         "connected already",
     ),
+    Rest("connected", (ev.IdleElapsed,), Policy.IGNORE, "a text is on its way"),
     Rest("closed", EVERY_EVENT, Policy.IGNORE, "the link is gone"),
 )
 

@@ -26,6 +26,7 @@ def test_nothing_is_left(runtime: SimulatedRuntime) -> None:
         ev.RetryDue(),
         ev.Close(),
         ev.CloseOverdue(),
+        ev.IdleElapsed(),
         ev.AllDelivered(),
     ],
 )

@@ -46,6 +46,25 @@ def test_written_text_is_not_sent_twice() -> None:
     link.after(ev.Connected()).when(ev.Settled()).then("connected", Write("good bye"))
 
 
+def test_idle(runtime: SimulatedRuntime) -> None:
+    """Ten minutes without a text end the connection; the next text opens another."""
+    link = live(runtime).after(ev.Connected()).advance(0.06).after(HELLO, ev.Written())
+    link.advance(599.0).then("connected")
+    link.advance(2.0).then("disconnected", Disconnect(bye=True))
+    link.when(HELLO).then("connecting", Connect())
+
+
+def test_each_text_starts_the_idle_time_again(runtime: SimulatedRuntime) -> None:
+    """A connection that is used is kept, however long ago it was made."""
+    link = live(runtime).after(ev.Connected()).advance(400.0).after(HELLO, ev.Written())
+    link.advance(400.0).then("connected")
+
+
+def test_idle_with_a_text_in_flight() -> None:
+    """A text that the peer is slow to take keeps the connection."""
+    connected().after(HELLO).when(ev.IdleElapsed()).then_policy(Policy.IGNORE)
+
+
 def test_close() -> None:
     """Nothing waits: the end of the service is a BYE to the peer."""
     connected().when(ev.Close()).then("closed", Disconnect(bye=True), LinkClosed())

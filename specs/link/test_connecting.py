@@ -60,7 +60,14 @@ def test_close_overdue(runtime: SimulatedRuntime) -> None:
 
 @every_other_event(
     ignored=[ev.Open()],
-    rejected=[ev.Settled(), ev.Written(), ev.Lost(), ev.RetryDue(), ev.AllDelivered()],
+    rejected=[
+        ev.Settled(),
+        ev.Written(),
+        ev.Lost(),
+        ev.RetryDue(),
+        ev.IdleElapsed(),
+        ev.AllDelivered(),
+    ],
 )
 def test_other_events(event: Event, policy: Policy) -> None:
     """The next call of the same id need not ask again; nothing can be lost or written yet."""

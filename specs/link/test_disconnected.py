@@ -32,6 +32,7 @@ def test_close() -> None:
         ev.Lost(),
         ev.RetryDue(),
         ev.CloseOverdue(),
+        ev.IdleElapsed(),
         ev.AllDelivered(),
     ],
 )

@@ -89,6 +89,7 @@ def test_close_overdue() -> None:
         ev.ConnectFailed(),
         ev.Written(),
         ev.RetryDue(),
+        ev.IdleElapsed(),
         ev.AllDelivered(),
     ],
 )

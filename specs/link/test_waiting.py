@@ -43,6 +43,7 @@ def test_close_overdue() -> None:
         ev.Settled(),
         ev.Written(),
         ev.Lost(),
+        ev.IdleElapsed(),
         ev.AllDelivered(),
     ],
 )
