@@ -24,7 +24,15 @@ from service.engines.decoding import (
 )
 from service.engines.fake import ScriptedEngine
 from service.engines.ggml_model import alignment_heads, read_hyper_parameters
-from service.engines.guards import agree, is_loop, suspicion, without_annotations
+from service.engines.guards import (
+    Reading,
+    agree,
+    guarded,
+    is_loop,
+    suspicion,
+    without_annotations,
+    without_overrun,
+)
 from service.engines.tokens import MAX_WORD_S, Token, words_of
 from service.engines.whispercpp import GpuSettings, WhisperCppEngine
 from service.speech import prompts
@@ -599,3 +607,34 @@ def test_the_interpreter_exits_cleanly_with_a_loaded_engine(engine: WhisperCppEn
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def timed(text: str, ends: list[float]) -> tuple[Word, ...]:
+    """The words of `text`, each from the end of the word before to its own."""
+    starts = [0.0, *ends]
+    return tuple(
+        Word(word, start, end) for word, start, end in zip(text.split(), starts, ends, strict=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "ends", "kept"),
+    [
+        ("it was paused. It was paused.", [0.4, 0.8, 1.5, 1.6, 1.6, 1.6], 3),
+        ("hello thousand thousand", [0.5, 1.2, 1.2], 2),
+        ("to lock thank you", [0.5, 1.0, 1.0, 1.0], 2),
+        ("the conference", [0.5, 0.5], 2),
+        ("no no no", [0.4, 0.8, 1.2], 3),
+    ],
+)
+def test_words_without_time_after_the_speech_go(text: str, ends: list[float], kept: int) -> None:
+    """What a decoder says after the speech takes no time, and goes; one late word may be real."""
+    words = timed(text, ends)
+    assert without_overrun(words) == words[:kept]
+
+
+def test_a_dropped_overrun_is_reported() -> None:
+    """The guard that drops an overrun is named, so that it is counted; nothing is read again."""
+    reading = Reading(timed("is paused is paused", [0.4, 1.0, 1.0, 1.0]), 1.2)
+    words, guards = guarded(reading, lambda: pytest.fail("read again"))
+    assert (as_text(words), guards) == ("is paused", ("overrun",))

@@ -1,6 +1,7 @@
 """What can be chosen about a call, validated together, once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import inf
 from typing import Literal
 
 from callfsm.errors import ConfigError
@@ -21,7 +22,7 @@ class WindowSettings:
     stride_s: float = 4.0
     buffer_s: float = 10.0  # audio kept at most; then it is all flushed into one window
     pause_s: float = 0.3  # without speech: the speaker paused
-    context_s: float = 6.0  # earlier utterances are heard again with a short one, up to this length
+    context_s: float = 8.0  # earlier utterances are heard again with a short one, up to this length
     lead_in_s: float = 0.3  # kept before the first sound of speech, so that no onset is lost
     chunk_tail_s: float = 0.06  # a speech chunk that ends with this much silence ends in a pause
     eager_step_s: float = 1.0  # of new speech between looks at a growing window; 0: none
@@ -34,7 +35,7 @@ class WindowSettings:
                 f"overlap is {self.overlap_s} s; it must be 0 to half the window "
                 f"({self.window_s} s)"
             )
-        if abs(self.window_s - self.overlap_s - self.stride_s) > 1e-6:
+        if not abs(self.window_s - self.overlap_s - self.stride_s) <= 1e-6:
             raise ConfigError(
                 f"stride is {self.stride_s} s; it must be window - overlap = "
                 f"{self.window_s - self.overlap_s:g} s"
@@ -50,7 +51,12 @@ class WindowSettings:
             raise ConfigError(f"context is {self.context_s} s; it must be 0 to 30 s")
         if not 0.0 <= self.lead_in_s <= 1.0:
             raise ConfigError(f"lead-in is {self.lead_in_s} s; it must be 0 to 1 s")
-        if not (self.eager_step_s == 0 or self.eager_step_s >= 0.2):
+        if not 0.0 < self.chunk_tail_s <= self.pause_s:
+            raise ConfigError(
+                f"chunk tail is {self.chunk_tail_s} s; it must be more than 0 s and at most the "
+                f"pause ({self.pause_s} s)"
+            )
+        if not (self.eager_step_s == 0 or 0.2 <= self.eager_step_s < inf):
             raise ConfigError(f"eager step is {self.eager_step_s} s; it must be 0 or >= 0.2 s")
 
 
@@ -67,7 +73,7 @@ class CallSettings:
     accept_overdue_s: float = 10.0  # for the link and the store to take a text
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
+        for name in (field.name for field in fields(self) if field.name != "windows"):
             value = getattr(self, name)
-            if isinstance(value, float) and value <= 0:
-                raise ConfigError(f"{name} is {value}; it must be more than 0 s")
+            if not 0.0 < value < inf:
+                raise ConfigError(f"{name} is {value}; it must be more than 0 s, and finite")

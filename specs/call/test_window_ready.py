@@ -77,10 +77,10 @@ def test_context() -> None:
 
 
 def test_context_is_limited() -> None:
-    """What lies further back than six seconds from the end is no context."""
-    call = inferring().after(TEXT_1, ev.TextAccepted(1), quiet(4.5)).when(chunk(1.0))
+    """What lies further back than eight seconds from the end is no context."""
+    call = inferring().after(TEXT_1, ev.TextAccepted(1), quiet(6.5)).when(chunk(1.0))
     window = call.the(Transcribe).window
-    assert (window.start_s, window.fresh_s, window.end_s) == (5.2, 5.2, 6.5)
+    assert (window.start_s, window.fresh_s, window.end_s) == (7.2, 7.2, 8.5)
 
 
 def test_full_window_needs_no_context() -> None:
