@@ -1,13 +1,12 @@
 """Carry out what the inference actor asks for: engines, each in one native thread of its own.
 
-This is the only place where a window meets a model. The native threads compute without the GIL and
-with lower priority than the hub, so sockets are served while every core infers.
+This is the only place where a window meets a model. The native threads compute without the GIL, so
+sockets are served while every core infers. They keep the priority of the process: made nicer than
+the hub, they would starve beside a language model on the same cores (a 1 s utterance took 6 s), and
+the hub needs no such help (tests/test_hub_stall.py).
 """
 
 import logging
-import os
-import sys
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -30,7 +29,6 @@ log = logging.getLogger(__name__)
 
 FINAL_DEADLINE_S = 1.0  # somebody waits for these words
 EAGER_DEADLINE_S = 4.0  # a look ahead gives way
-NICER_THAN_THE_HUB, NICEST = 10, 19  # in Unix "nice" steps; measured in test_hub_stall
 
 T = TypeVar("T")
 Reply = Callable[[Transcript | None, str], None]
@@ -197,7 +195,7 @@ class _Context:
         """Load the engine, in place of one that failed. Raises EngineError."""
         self.close_engine()
         self._engine = self._make_engine()
-        self._in_thread(partial(_load, self._engine))
+        self._in_thread(self._engine.load)
 
     def transcribe(self, windows: list[AudioWindow]) -> list[Transcript]:
         assert self._engine is not None
@@ -235,11 +233,3 @@ def _outcome(work: Callable[[], T]) -> T | Exception:
 def _is_a_bug(error: Exception) -> bool:
     """Whether the log should show where an error came from: nobody raised it on purpose."""
     return not isinstance(error, CallfsmError)
-
-
-def _load(engine: Engine) -> None:
-    if sys.platform == "linux":  # where a thread has a priority of its own
-        hubs = os.getpriority(os.PRIO_PROCESS, os.getpid())
-        nice = min(hubs + NICER_THAN_THE_HUB, NICEST)
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
-    engine.load()

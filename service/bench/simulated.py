@@ -64,6 +64,7 @@ def play(
     actor = Actor("call 1", call_machine, call, runtime=runtime, perform=perform, crashed=crashed)
     actor.start()
     actor.tell(ev.Registered())
+    runtime.settle()
     for at in range(0, len(samples), FRAME_SAMPLES):
         frame = samples[at : at + FRAME_SAMPLES]
         actor.tell(ev.AudioReceived(frame, FRAME_S, spare))
