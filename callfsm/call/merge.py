@@ -14,14 +14,18 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from itertools import takewhile
+from typing import TypeAlias
 
 from callfsm.call.segmenter import Cut
 from callfsm.call.windows import Window
 from callfsm.words import Word
 
 CONTEXT_EDGE_S = 0.1  # words that end later than this after the context's end are new
-SAME_WORD_S = 0.6  # word times are good to 0.1 s, at the edge of a window to a few times that
+SAME_WORD_S = 0.4  # word times are good to 0.1 s, at the edge of a window to a few times that
+OUTSIDE_S = 1.0  # word times this far outside their window are no times
 REMEMBERED_WORDS = 96  # more than are spoken in the longest window (10 s at 5 words a second)
+
+_Alignment: TypeAlias = tuple[float, "tuple[int, int, _Alignment] | None"]  # score, last pair
 
 _NOT_WORD = re.compile(r"[^\w']+")
 
@@ -31,27 +35,33 @@ def normalized(text: str) -> str:
     return _NOT_WORD.sub("", text).lower()
 
 
-def last_match(left: Sequence[Word], right: Sequence[Word]) -> tuple[int, int] | None:
-    """The last pair of indices in the best alignment of two sequences, or None.
+def align(left: Sequence[Word], right: Sequence[Word]) -> list[tuple[int, int]]:
+    """The pairs of indices, in order, of the words that both sequences know.
 
-    The best alignment is the common subsequence with the most words whose times agree within
-    `SAME_WORD_S`; among equals, the one whose times agree best.
+    Of all common subsequences whose words lie within `SAME_WORD_S`, the one whose times agree best:
+    a pair counts 1 when its times are the same and 0 when they are `SAME_WORD_S` apart. So a word
+    said three times is aligned with itself, though a shift would pair as many words.
     """
     right_words = [normalized(word.text) for word in right]
-    best: list[tuple[float, tuple[int, int] | None]] = [(0.0, None)] * (len(right) + 1)
+    best: list[_Alignment] = [(0.0, None)] * (len(right) + 1)
     for i, word in enumerate(left):
-        text, middle_s = normalized(word.text), (word.start_s + word.end_s) / 2
+        text, middle_s = normalized(word.text), _middle_s(word)
         row = [best[0]]
         for j, other in enumerate(right):
-            score = max(best[j + 1], row[j], key=lambda cell: cell[0])
-            apart_s = abs(middle_s - (other.start_s + other.end_s) / 2)
-            if text == right_words[j] and apart_s <= SAME_WORD_S:
-                matched = best[j][0] + 1.0 - 0.4 * apart_s / SAME_WORD_S
-                if matched > score[0]:
-                    score = (matched, (i, j))
-            row.append(score)
+            cell = max(best[j + 1], row[j], key=lambda alignment: alignment[0])
+            if text == right_words[j]:
+                score = best[j][0] + 1.0 - abs(middle_s - _middle_s(other)) / SAME_WORD_S
+                if score > max(cell[0], best[j][0]):
+                    cell = (score, (i, j, best[j]))
+            row.append(cell)
         best = row
-    return best[-1][1]
+    pairs = []
+    _, last = best[-1]
+    while last is not None:
+        i, j, (_, before) = last
+        pairs.append((i, j))
+        last = before
+    return pairs[::-1]
 
 
 def agreed(words: Sequence[Word], others: Sequence[Word]) -> int:
@@ -75,18 +85,23 @@ class Merger:
 
     def merge(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Take the words of a window (in the call's time); return those that are now committed."""
+        if not _timed(window, words):
+            return self._give_up(window, words)
         if window.fresh_s > window.start_s:
             words = self._without_context(words, window.fresh_s)
         confirmed: tuple[Word, ...] = ()
-        if not _ordered(words):
-            self.failures += 1
-            confirmed, fresh, sure = self.held, words, len(words)
-        elif self._before is not None and window.fresh_s == self._before[0]:
-            fresh = self._after_committed(words)
-            sure = max(agreed(fresh, self.held), self._final(window, fresh))
+        agreed_on = 0
+        grows = self._before is not None and window.fresh_s == self._before[0]
+        if not (grows or window.overlaps):
+            confirmed, fresh = self.held, words
+        elif not words:  # a model that heard nothing says nothing against what was heard
+            fresh = self.held
+        elif grows:
+            fresh = self._after_committed(window, words)
+            agreed_on = agreed(fresh[:-1], self.held)  # the last word may be cut in both
         else:
-            confirmed, fresh = self._join(window, words) if window.overlaps else (self.held, words)
-            sure = self._final(window, fresh)
+            confirmed, fresh = self._join(window, words)
+        sure = max(agreed_on, self._final(window, fresh))
         self._before = window.fresh_s, window.end_s
         self.held = fresh[sure:]
         return self._commit(confirmed + fresh[:sure])
@@ -114,42 +129,70 @@ class Merger:
             return fresh[normalized(last.text) == normalized(fresh[0].text) :]
         return fresh
 
-    def _after_committed(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
+    def _give_up(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
+        """Forward the words of a window whole, unless all of it will be heard again anyway."""
+        if window.cut is Cut.EAGER:
+            return ()
+        self.failures += 1
+        self._before = window.fresh_s, window.end_s
+        held = self.settle()
+        self._commit(tuple(Word(w.text, window.end_s, window.end_s) for w in words))
+        return held + words
+
+    def _after_committed(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """The words of a window that follow what is committed already."""
-        committed = tuple(self._committed)
-        if not committed:
-            return words
-        match = last_match(committed, words)
-        after = 0 if match is None else match[1] + 1
-        if match is None or match[0] + 1 < len(committed):
-            end_s = committed[-1].end_s
-            return tuple(w for w in words[after:] if (w.start_s + w.end_s) / 2 > end_s)
-        return words[after:]
+        committed = self._recent(window)
+        pairs = align(committed + self.held, words)
+        return _following(committed, [pair for pair in pairs if pair[0] < len(committed)], words)
 
     def _join(
         self, window: Window, words: tuple[Word, ...]
     ) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
-        """(held words that the overlap leaves standing, words that are new)."""
-        if self._committed and self._committed[-1].end_s > window.start_s:
-            words = self._after_committed(words)
-        match = last_match(self.held, words)
-        if match is not None:
-            return self.held[: match[0] + 1], words[match[1] + 1 :]
-        if not self.held or not words:
-            return self.held, words
+        """(held words that the overlap leaves standing, words that can still change)."""
+        committed = self._recent(window)
+        pairs = align(committed + self.held, words)
+        if pairs and pairs[-1][0] >= len(committed):
+            left, right = pairs[-1][0] - len(committed), pairs[-1][1]
+            if right + 1 == len(words):  # the window may end in this word: take it as heard last
+                return self.held[:left], words[right:]
+            return self.held[: left + 1], words[right + 1 :]
+        fresh = _following(committed, pairs, words)
+        if pairs or not self.held:
+            return (), fresh
         self.unaligned += 1
         _, before_end_s = self._before or (0.0, window.start_s)
         middle_s = (window.start_s + before_end_s) / 2
-        confirmed = tuple(w for w in self.held if (w.start_s + w.end_s) / 2 <= middle_s)
-        fresh = tuple(w for w in words if (w.start_s + w.end_s) / 2 > middle_s)
-        return confirmed, fresh
+        confirmed = tuple(word for word in self.held if _middle_s(word) <= middle_s)
+        return confirmed, tuple(word for word in fresh if _middle_s(word) > middle_s)
+
+    def _recent(self, window: Window) -> tuple[Word, ...]:
+        """The committed words that this window may have heard too."""
+        return tuple(w for w in self._committed if w.end_s > window.fresh_s - SAME_WORD_S)
 
     def _commit(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
         self._committed.extend(words)
         return words
 
 
-def _ordered(words: Sequence[Word]) -> bool:
-    """Whether the times can be used: words follow each other, and none ends before it starts."""
+def _middle_s(word: Word) -> float:
+    return (word.start_s + word.end_s) / 2
+
+
+def _following(
+    committed: Sequence[Word], pairs: Sequence[tuple[int, int]], words: tuple[Word, ...]
+) -> tuple[Word, ...]:
+    """The words after the committed ones: after their last, or else later in time."""
+    last, after = (pairs[-1][0], pairs[-1][1] + 1) if pairs else (-1, 0)
+    if last + 1 == len(committed):
+        return words[after:]
+    end_s = committed[-1].end_s
+    return tuple(word for word in words[after:] if _middle_s(word) > end_s)
+
+
+def _timed(window: Window, words: Sequence[Word]) -> bool:
+    """Whether the times can be used: words in order, inside the window, not ended before begun."""
     starts = [word.start_s for word in words]
-    return starts == sorted(starts) and all(word.end_s >= word.start_s for word in words)
+    return starts == sorted(starts) and all(
+        window.start_s - OUTSIDE_S <= word.start_s <= word.end_s <= window.end_s + OUTSIDE_S
+        for word in words
+    )

@@ -129,8 +129,7 @@ class WindowBuffer:
         chunk of half a second or more that ends in silence ends in a pause. A 20 ms frame does not.
         """
         if self._settings.mode == "chunk":
-            start = self._spans[-1].end if self._spans else self._base
-            self._keep(Span(start, self._end, Cut.CHUNK, overlaps=False, fresh=start))
+            self._keep_chunk()
         elif chunk_s >= SPEECH_CHUNK_S and self._ends_quietly():
             self._keep(self._segmenter.flush(Cut.PAUSE))
 
@@ -140,6 +139,9 @@ class WindowBuffer:
 
     def end(self) -> None:
         """No audio will come any more: cut what is here."""
+        if self._settings.mode == "chunk":
+            self._keep_chunk()
+            return
         missing_samples = -(len(self._rest) // 2) % FRAME_SAMPLES
         self.append(np.zeros(missing_samples, np.float32))
         self._keep(self._segmenter.flush(Cut.END))
@@ -174,6 +176,12 @@ class WindowBuffer:
     def _keep(self, span: Span | None) -> None:
         if span is not None:
             self._spans.append(span)
+
+    def _keep_chunk(self) -> None:
+        """Make what came since the last chunk one window, if anything did."""
+        start = self._spans[-1].end if self._spans else self._base
+        if start < self._end:
+            self._keep(Span(start, self._end, Cut.CHUNK, overlaps=False, fresh=start))
 
     def _merge_all(self) -> None:
         self._keep(self._segmenter.flush(Cut.OVERFLOW))

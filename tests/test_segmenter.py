@@ -1,0 +1,229 @@
+"""Where windows end: frames go in, spans come out, nothing else matters."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from callfsm.call.segmenter import ONSET_FRAMES, TAIL_FRAMES, Cut, Segmenter, Span
+from callfsm.call.settings import WindowSettings
+from callfsm.call.speech import FRAME_SAMPLES
+
+DEFAULT = WindowSettings(context_s=0.0)
+LEAD_IN = 15  # frames: 0.3 s
+PAUSE = 15
+WINDOW = 250
+OVERLAP = 50
+
+RUNS = st.lists(st.tuples(st.integers(1, 400), st.integers(1, 40)), max_size=8)
+
+
+def heard(segmenter: Segmenter, speech: int = 0, silence: int = 0) -> list[Span]:
+    """The spans that end while so many frames of speech and then of silence are heard."""
+    flags = [True] * speech + [False] * silence
+    return [span for flag in flags if (span := segmenter.hear(flag)) is not None]
+
+
+def span(start: int, end: int, cut: Cut, overlaps: bool = False, fresh: int | None = None) -> Span:
+    """A span given in frames, without context unless `fresh` is given."""
+    samples = [frame * FRAME_SAMPLES for frame in (start, end, start if fresh is None else fresh)]
+    return Span(samples[0], samples[1], cut, overlaps, samples[2])
+
+
+@pytest.fixture
+def segmenter() -> Segmenter:
+    return Segmenter(DEFAULT)
+
+
+def test_silence_makes_no_span(segmenter: Segmenter) -> None:
+    """An hour of silence is never inferred, and none of it is kept for long."""
+    assert heard(segmenter, silence=180_000) == []
+    assert (segmenter.has_speech, segmenter.flush(Cut.END)) == (False, None)
+    assert segmenter.keeps_from == (180_000 - LEAD_IN - ONSET_FRAMES) * FRAME_SAMPLES
+    assert segmenter.waits_from == segmenter.keeps_from
+
+
+def test_a_click_is_no_speech(segmenter: Segmenter) -> None:
+    """Less than 60 ms of sound, again and again, makes no span."""
+    for _ in range(100):
+        assert heard(segmenter, ONSET_FRAMES - 1, 5) == []
+    assert not segmenter.has_speech
+
+
+def test_speech_begins_with_its_lead_in(segmenter: Segmenter) -> None:
+    """A span starts 0.3 s before the first speech, so that no onset is lost."""
+    heard(segmenter, silence=100)
+    assert heard(segmenter, 40, PAUSE) == [span(100 - LEAD_IN, 140 + TAIL_FRAMES, Cut.PAUSE)]
+
+
+def test_the_first_word_of_a_call_needs_no_lead_in(segmenter: Segmenter) -> None:
+    """Speech from the first frame on starts at the first frame."""
+    assert heard(segmenter, 40, PAUSE) == [span(0, 40 + TAIL_FRAMES, Cut.PAUSE)]
+
+
+def test_a_pause_is_cut_when_it_is_long_enough(segmenter: Segmenter) -> None:
+    """0.28 s of silence is a breath; 0.3 s is a pause."""
+    assert heard(segmenter, 40, PAUSE - 1) == []
+    assert heard(segmenter, 40, PAUSE) == [span(0, 94 + TAIL_FRAMES, Cut.PAUSE)]
+
+
+def test_a_full_window_is_cut_in_speech_and_overlaps_the_next(segmenter: Segmenter) -> None:
+    """5 s windows every 4 s, each with the last second of the one before."""
+    assert heard(segmenter, 700) == [
+        span(0, WINDOW, Cut.FULL),
+        span(WINDOW - OVERLAP, 450, Cut.FULL, overlaps=True),
+        span(400, 650, Cut.FULL, overlaps=True),
+    ]
+    assert segmenter.flush(Cut.END) == span(600, 700, Cut.END, overlaps=True)
+
+
+def test_no_lead_in_reaches_into_the_window_before(segmenter: Segmenter) -> None:
+    """After a pause the next span has only the silence that the one before left over."""
+    heard(segmenter, 40, PAUSE)
+    heard(segmenter, 0, 2)
+    assert heard(segmenter, 40, PAUSE) == [span(50, 97 + TAIL_FRAMES, Cut.PAUSE)]
+
+
+def test_after_a_full_window_silence_makes_no_window(segmenter: Segmenter) -> None:
+    """The overlap alone holds nothing new: it is not inferred again."""
+    assert heard(segmenter, WINDOW, 100) == [span(0, WINDOW, Cut.FULL)]
+    assert segmenter.flush(Cut.END) is None
+
+
+def test_a_stall_in_speech_overlaps_what_comes_after(segmenter: Segmenter) -> None:
+    """When audio stops in mid-word the next span hears the last second again."""
+    heard(segmenter, 100)
+    assert segmenter.flush(Cut.STALL) == span(0, 100, Cut.STALL)
+    assert not segmenter.has_speech
+    heard(segmenter, 20)
+    assert segmenter.flush(Cut.END) == span(50, 120, Cut.END, overlaps=True)
+
+
+def test_a_stall_of_short_speech_hears_all_of_it_again(segmenter: Segmenter) -> None:
+    """A span shorter than the overlap starts where it started."""
+    heard(segmenter, 30)
+    assert segmenter.flush(Cut.STALL) == span(0, 30, Cut.STALL)
+    heard(segmenter, 10)
+    assert segmenter.flush(Cut.END) == span(0, 40, Cut.END, overlaps=True)
+
+
+def test_flushing_twice_cuts_once(segmenter: Segmenter) -> None:
+    """What is cut is cut: without new speech there is no second span."""
+    heard(segmenter, 100)
+    for cut in Cut:
+        if cut.in_speech:
+            segmenter.flush(cut)
+            assert segmenter.flush(cut) is None
+
+
+def test_a_look_cuts_nothing(segmenter: Segmenter) -> None:
+    """Looking at growing speech gives it so far, and the window grows on."""
+    heard(segmenter, 100)
+    assert segmenter.look() == span(0, 100, Cut.EAGER)
+    heard(segmenter, 50)
+    assert segmenter.look() == span(0, 150, Cut.EAGER)
+    assert heard(segmenter, 100) == [span(0, WINDOW, Cut.FULL)]
+
+
+def test_unseen_speech_counts_from_the_last_look_or_cut(segmenter: Segmenter) -> None:
+    """The seconds that a look would show for the first time."""
+    assert segmenter.unseen_s() == 0.0
+    heard(segmenter, 50)
+    assert segmenter.unseen_s() == pytest.approx(1.0)
+    segmenter.look()
+    heard(segmenter, 25)
+    assert segmenter.unseen_s() == pytest.approx(0.5)
+    heard(segmenter, WINDOW - 75 + 10)
+    assert segmenter.unseen_s() == pytest.approx(0.2)
+
+
+def test_nothing_to_look_at_in_silence(segmenter: Segmenter) -> None:
+    """Without speech there is no look."""
+    heard(segmenter, 0, 100)
+    assert segmenter.look() is None
+
+
+# ------------------------------------------------ context
+def test_a_short_utterance_is_heard_with_those_before_it() -> None:
+    """What was said in the last seconds leads in; `fresh` tells where the new begins."""
+    segmenter = Segmenter(WindowSettings(context_s=6.0))
+    assert heard(segmenter, 50, 30) == [span(0, 60, Cut.PAUSE)]
+    assert heard(segmenter, 50, 30) == [span(0, 140, Cut.PAUSE, fresh=65)]
+    assert heard(segmenter, 50, 30) == [span(0, 220, Cut.PAUSE, fresh=145)]
+
+
+def test_context_is_whole_utterances_within_its_length() -> None:
+    """No window with context is longer than the context's length, and it begins in a pause."""
+    segmenter = Segmenter(WindowSettings(context_s=6.0))
+    heard(segmenter, 150, 15)
+    heard(segmenter, 100, 15)
+    assert heard(segmenter, 100, 15) == [span(160, 390, Cut.PAUSE, fresh=275)]
+
+
+def test_context_ends_with_time() -> None:
+    """Who speaks again after a long silence is heard alone, and the old audio is let go."""
+    segmenter = Segmenter(WindowSettings(context_s=6.0))
+    heard(segmenter, 50, 300)
+    assert segmenter.keeps_from == segmenter.waits_from
+    assert heard(segmenter, 50, 15) == [span(335, 410, Cut.PAUSE)]
+
+
+def test_a_full_or_overlapping_window_needs_no_context() -> None:
+    """Five seconds of speech speak for themselves, and an overlap is its own context."""
+    segmenter = Segmenter(WindowSettings(context_s=6.0))
+    heard(segmenter, 20, 15)
+    assert heard(segmenter, 300, 15) == [
+        span(30, 280, Cut.FULL),
+        span(230, 345, Cut.PAUSE, overlaps=True),
+    ]
+
+
+@settings(deadline=None)
+@given(RUNS, st.sampled_from([0.0, 2.0, 6.0]))
+def test_context_changes_no_cut(runs: list[tuple[int, int]], context_s: float) -> None:
+    """With context or without, the same windows end at the same places, and begin no later."""
+    with_context, without = Segmenter(WindowSettings(context_s=context_s)), Segmenter(DEFAULT)
+    for speech, silence in runs:
+        spans, plain = heard(with_context, speech, silence), heard(without, speech, silence)
+        assert [Span(s.fresh, s.end, s.cut, s.overlaps, s.fresh) for s in spans] == plain
+        for s in spans:
+            assert s.start <= s.fresh
+            assert s.start == s.fresh or s.end - s.start <= context_s * 16_000
+
+
+# ------------------------------------------------ any speech
+@settings(deadline=None)
+@given(RUNS)
+@example([(236, 15), (5, 1)])
+def test_spans_are_in_order_and_not_too_long(runs: list[tuple[int, int]]) -> None:
+    """No span is empty, none is longer than a window, ends grow; only an overlap repeats speech.
+
+    (In the example a window is full during a pause: a little of the pause leads in the next one.)
+    """
+    segmenter = Segmenter(DEFAULT)
+    spans = [s for speech, silence in runs for s in heard(segmenter, speech, silence)]
+    if (last := segmenter.flush(Cut.END)) is not None:
+        spans.append(last)
+    window, overlap = WINDOW * FRAME_SAMPLES, OVERLAP * FRAME_SAMPLES
+    assert all(0 < s.end - s.start <= window for s in spans)
+    for before, after in pairwise(spans):
+        assert before.end < after.end
+        if after.overlaps:
+            assert before.cut.in_speech
+            assert after.start == before.end - overlap
+        else:
+            assert after.start >= before.end - (PAUSE - TAIL_FRAMES) * FRAME_SAMPLES
+
+
+@settings(deadline=None)
+@given(RUNS, st.sampled_from([0.0, 6.0]))
+def test_what_a_span_needs_is_kept(runs: list[tuple[int, int]], context_s: float) -> None:
+    """No span starts before what `keeps_from` promised to need a frame earlier."""
+    segmenter = Segmenter(WindowSettings(context_s=context_s))
+    for speech, silence in runs:
+        for flag in [True] * speech + [False] * silence:
+            keeps_from = segmenter.keeps_from
+            found = segmenter.hear(flag)
+            assert found is None or found.start >= keeps_from
+            assert keeps_from <= segmenter.keeps_from <= segmenter.waits_from

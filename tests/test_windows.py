@@ -1,0 +1,393 @@
+"""A call's audio cut into windows: nothing lost, nothing twice, however it was chunked."""
+
+import struct
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from callfsm.call.companding import compress, expand, to_pcm16
+from callfsm.call.segmenter import ONSET_FRAMES, Cut
+from callfsm.call.settings import WindowSettings
+from callfsm.call.speech import FRAME_SAMPLES
+from callfsm.call.windows import Window, WindowBuffer
+
+Samples = NDArray[np.float32]
+RATE = 16_000
+PIECE = RATE  # the reader hands over at most a second at once
+THRESHOLD = 3277  # 0.1 of full scale
+
+
+class LoudIsSpeech:
+    """A detector that a test can predict: a frame that starts loud is speech."""
+
+    def is_speech(self, frame: bytes) -> bool:
+        first: int = struct.unpack_from("<h", frame)[0]
+        return abs(first) > THRESHOLD
+
+
+def audio(runs: list[tuple[int, int]], extra: int = 0) -> Samples:
+    """Frames of speech and of silence in turn, no two stretches alike, and some samples more."""
+    flags = [flag for speech, silence in runs for flag in [True] * speech + [False] * silence]
+    noise = np.random.default_rng(len(flags)).uniform(0.2, 0.9, len(flags) * FRAME_SAMPLES)
+    loudness = np.where(np.repeat(flags, FRAME_SAMPLES), 1.0, 0.01)
+    return np.append(noise * loudness, np.zeros(extra)).astype(np.float32)
+
+
+def speech_samples(runs: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Where the speech of `audio(runs)` lies; runs too short to be speech are left out."""
+    at = 0
+    for speech, silence in runs:
+        if speech >= ONSET_FRAMES:
+            yield at * FRAME_SAMPLES, (at + speech) * FRAME_SAMPLES
+        at += speech + silence
+
+
+def as_held(samples: Samples) -> Samples:
+    return expand(compress(to_pcm16(samples)))
+
+
+def pieces(samples: Samples, sizes: list[int]) -> Iterator[Samples]:
+    """The samples in pieces of these sizes, over and over."""
+    at, number = 0, 0
+    while at < len(samples):
+        size = sizes[number % len(sizes)]
+        yield samples[at : at + size]
+        at, number = at + size, number + 1
+
+
+def all_windows(buffer: WindowBuffer) -> Iterator[Window]:
+    while buffer.has_window:
+        yield buffer.take()
+
+
+def cut(chosen: WindowSettings, samples: Samples, sizes: list[int]) -> list[Window]:
+    """Every window of a call, each taken as soon as it is complete."""
+    buffer = WindowBuffer(chosen, LoudIsSpeech())
+    windows: list[Window] = []
+    for piece in pieces(samples, sizes):
+        buffer.append(piece)
+        windows += all_windows(buffer)
+    buffer.end()
+    return windows + list(all_windows(buffer))
+
+
+def position(seconds: float) -> int:
+    return round(seconds * RATE)
+
+
+def facts(window: Window) -> tuple[object, ...]:
+    return (
+        window.number,
+        window.start_s,
+        window.cut,
+        window.overlaps,
+        window.fresh_s,
+        window.samples.tobytes(),
+    )
+
+
+def assert_all_speech_is_in(windows: list[Window], runs: list[tuple[int, int]]) -> None:
+    heard = np.zeros(sum(s + q for s, q in runs) * FRAME_SAMPLES + RATE, bool)
+    for window in windows:
+        heard[position(window.fresh_s) : position(window.end_s)] = True
+    for start, end in speech_samples(runs):
+        assert heard[start:end].all(), f"speech of {start / RATE} to {end / RATE} s is in no window"
+
+
+RUNS = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 60)), min_size=1, max_size=6)
+EXTRA = st.integers(0, FRAME_SAMPLES - 1)
+SIZES = st.lists(st.integers(1, PIECE), min_size=1, max_size=4).filter(lambda s: sum(s) > 40)
+
+
+@st.composite
+def window_settings(draw: st.DrawFn) -> WindowSettings:
+    """Any window, overlap and stride that fit, in a buffer that holds a window and a piece."""
+    window = draw(st.integers(50, 400))
+    overlap = draw(st.integers(0, window // 2))
+    return WindowSettings(
+        window_s=window * 0.02,
+        overlap_s=overlap * 0.02,
+        stride_s=(window - overlap) * 0.02,
+        buffer_s=window * 0.02 + 2.5,
+        pause_s=draw(st.sampled_from([0.1, 0.2, 0.3, 0.5])),
+        lead_in_s=draw(st.sampled_from([0.0, 0.1, 0.3, 1.0])),
+        context_s=draw(st.sampled_from([0.0, 2.0, 6.0])),
+    )
+
+
+SETTINGS = st.one_of(st.just(WindowSettings()), window_settings())
+
+
+# ------------------------------------------------ any audio, any chunking
+@settings(max_examples=60, deadline=None)
+@given(RUNS, EXTRA, SIZES, SIZES, SETTINGS)
+def test_any_chunking_gives_the_same_windows(
+    runs: list[tuple[int, int]],
+    extra: int,
+    sizes: list[int],
+    others: list[int],
+    chosen: WindowSettings,
+) -> None:
+    """The windows depend on the audio alone, byte for byte."""
+    samples = audio(runs, extra)
+    once = cut(chosen, samples, sizes)
+    assert [facts(w) for w in once] == [facts(w) for w in cut(chosen, samples, others)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(RUNS, EXTRA, SIZES, SETTINGS)
+def test_windows_hold_the_audio_of_their_place(
+    runs: list[tuple[int, int]], extra: int, sizes: list[int], chosen: WindowSettings
+) -> None:
+    """Each window is exactly the call's audio from its start on: nothing shifted, nothing lost."""
+    held = as_held(np.append(audio(runs, extra), np.zeros(FRAME_SAMPLES, np.float32)))
+    for number, window in enumerate(cut(chosen, audio(runs, extra), sizes), start=1):
+        start = position(window.start_s)
+        assert window.number == number
+        assert (window.samples == held[start : start + len(window.samples)]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(RUNS, EXTRA, SIZES, SETTINGS)
+def test_speech_is_in_one_window_or_in_an_overlap(
+    runs: list[tuple[int, int]], extra: int, sizes: list[int], chosen: WindowSettings
+) -> None:
+    """All speech is in some window, and only an overlap of the chosen length hears it again."""
+    windows = cut(chosen, audio(runs, extra), sizes)
+    assert_all_speech_is_in(windows, runs)
+    is_speech = np.abs(audio(runs, extra)) >= 0.1
+    for before, after in pairwise(windows):
+        again = slice(position(after.fresh_s), position(before.end_s))
+        if after.overlaps:
+            assert before.cut.in_speech
+            assert again.stop - again.start == position(chosen.overlap_s)
+        else:
+            assert not is_speech[again].any()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3000), SIZES)
+def test_silence_is_never_a_window(frames: int, sizes: list[int]) -> None:
+    """No speech, no window, and hardly any audio kept."""
+    buffer = WindowBuffer(WindowSettings(), LoudIsSpeech())
+    for piece in pieces(audio([(0, frames)]), sizes):
+        buffer.append(piece)
+        assert buffer.held_bytes <= 0.36 * RATE + FRAME_SAMPLES
+    buffer.end()
+    assert not buffer.has_window
+
+
+# ------------------------------------------------ any life of a call
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("speech"), st.integers(1, 50)),
+        st.tuples(st.just("silence"), st.integers(1, 50)),
+        st.just(("chunk ends", 0)),
+        st.just(("clock pause", 0)),
+        st.just(("take", 0)),
+        st.just(("look", 0)),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(OPERATIONS, SETTINGS)
+def test_no_speech_is_lost_whatever_happens(
+    operations: list[tuple[str, int]], chosen: WindowSettings
+) -> None:
+    """Pauses on the clock, chunk ends, late takes, looks and overflow in any order lose no speech;
+    every window holds the audio of its place, and the buffer is bounded once the sender waits."""
+    runs = [(n, 0) if what == "speech" else (0, n) for what, n in operations if n]
+    samples = audio(runs)
+    held = as_held(samples)
+    buffer = WindowBuffer(chosen, LoudIsSpeech())
+    windows: list[Window] = []
+    at = 0
+    for what, frames in [*operations, ("end", 0)]:
+        match what:
+            case "speech" | "silence":
+                while buffer.is_full:
+                    windows.append(buffer.take())
+                buffer.append(samples[at : at + frames * FRAME_SAMPLES])
+                at += frames * FRAME_SAMPLES
+            case "chunk ends":
+                buffer.end_chunk(1.0)
+            case "clock pause":
+                buffer.pause()
+            case "take" if buffer.has_window:
+                windows.append(buffer.take())
+            case "look" if not buffer.has_window and buffer.unseen_s >= 0.2:
+                windows.append(buffer.take())
+                assert windows[-1].cut is Cut.EAGER
+            case "end":
+                buffer.end()
+                windows += all_windows(buffer)
+        assert buffer.buffered_s <= chosen.buffer_s + 1.0
+        assert buffer.held_bytes <= (chosen.buffer_s + chosen.context_s + 1.0) * RATE
+        assert buffer.heard_s == at / RATE
+    assert not buffer.has_speech
+    finals = [window for window in windows if window.cut is not Cut.EAGER]
+    assert_all_speech_is_in(finals, [(n, q) for n, q in _joined(runs)])
+    for window in windows:
+        start = position(window.start_s)
+        assert (window.samples == held[start : start + len(window.samples)]).all()
+        assert window.start_s <= window.fresh_s < window.end_s
+        assert len(window.samples) <= (chosen.buffer_s + chosen.context_s + 1.0) * RATE
+
+
+def _joined(runs: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Runs as heard: stretches of speech that touch are one."""
+    speech = silence = 0
+    for n, q in runs:
+        if n and silence:
+            yield speech, silence
+            speech = silence = 0
+        speech, silence = speech + n, silence + q
+    yield speech, silence
+
+
+# ------------------------------------------------ single facts
+@pytest.fixture
+def buffer() -> WindowBuffer:
+    return WindowBuffer(WindowSettings(), LoudIsSpeech())
+
+
+def speech(seconds: float) -> Samples:
+    return audio([(round(seconds * 50), 0)])
+
+
+def silence(seconds: float) -> Samples:
+    return audio([(0, round(seconds * 50))])
+
+
+def test_a_speech_chunk_with_a_quiet_end_is_cut_at_once(buffer: WindowBuffer) -> None:
+    """A sender with a detector of its own: its chunk's hang-over is the pause."""
+    buffer.append(np.append(speech(2.0), silence(0.2)))
+    assert not buffer.has_window
+    buffer.end_chunk(2.2)
+    window = buffer.take()
+    assert (window.cut, window.start_s, window.end_s) == (Cut.PAUSE, 0.0, 2.2)
+
+
+def test_a_speech_chunk_that_ends_loud_is_not_cut(buffer: WindowBuffer) -> None:
+    """A long utterance comes in several chunks: a chunk's end in mid-word is no pause."""
+    buffer.append(speech(2.0))
+    buffer.end_chunk(2.0)
+    assert (buffer.has_window, buffer.has_speech) == (False, True)
+
+
+def test_a_short_frame_is_no_chunk(buffer: WindowBuffer) -> None:
+    """20 ms frames that end quietly are not each cut."""
+    buffer.append(np.append(speech(0.5), silence(0.2)))
+    buffer.end_chunk(0.02)
+    assert not buffer.has_window
+
+
+@pytest.mark.parametrize(("quiet_s", "expected"), [(0.0, Cut.STALL), (0.1, Cut.PAUSE)])
+def test_a_pause_on_the_clock_cuts(buffer: WindowBuffer, quiet_s: float, expected: Cut) -> None:
+    """No audio for a while: after quiet it was a pause, in mid-speech a stall."""
+    buffer.append(np.append(speech(1.0), silence(quiet_s)))
+    buffer.pause()
+    assert buffer.take().cut is expected
+
+
+@pytest.mark.parametrize("samples", [1, 319, 320, 321])
+def test_the_last_samples_of_a_call_are_not_lost(buffer: WindowBuffer, samples: int) -> None:
+    """A frame that is not complete at the end is filled up with silence and heard."""
+    tail = np.full(samples, 0.5, np.float32)
+    buffer.append(np.append(speech(0.2), tail))
+    buffer.end()
+    window = buffer.take()
+    end = 3200 + samples
+    assert window.cut is Cut.END
+    assert (window.samples[3200:end] == as_held(tail)).all()
+    assert (window.samples[end:] == 0).all()
+    assert len(window.samples) % FRAME_SAMPLES == 0
+
+
+def test_a_full_buffer_is_flushed_as_one_window(buffer: WindowBuffer) -> None:
+    """Nothing taken for 10 s: all that waits is the next window, and is not dropped."""
+    for _ in range(10):
+        assert not buffer.is_full
+        buffer.append(speech(1.0))
+    assert buffer.is_full
+    window = buffer.take()
+    assert (window.start_s, window.end_s, window.cut) == (0.0, 10.0, Cut.OVERFLOW)
+    assert (buffer.overflows, buffer.is_full, buffer.has_window) == (1, False, False)
+    buffer.append(speech(0.5))
+    buffer.end()
+    after = buffer.take()
+    assert (after.start_s, after.overlaps) == (9.0, True)
+
+
+def test_there_is_nothing_to_take_from_silence(buffer: WindowBuffer) -> None:
+    """Taking needs a window or speech that grows."""
+    buffer.append(silence(1.0))
+    with pytest.raises(IndexError):
+        buffer.take()
+
+
+def test_a_look_takes_the_speech_so_far_and_leaves_it(buffer: WindowBuffer) -> None:
+    """An eager window starts where the final one will."""
+    buffer.append(speech(1.5))
+    assert buffer.unseen_s == pytest.approx(1.5)
+    look = buffer.take()
+    buffer.append(np.append(speech(1.0), silence(0.3)))
+    final = buffer.take()
+    assert (look.cut, final.cut, look.start_s) == (Cut.EAGER, Cut.PAUSE, final.start_s)
+    assert (final.samples[: len(look.samples)] == look.samples).all()
+
+
+def test_a_waiting_call_holds_one_byte_a_sample(buffer: WindowBuffer) -> None:
+    """Ten seconds of waiting audio are 160 KB, six times less than float32 with context."""
+    for _ in range(10):
+        buffer.append(speech(1.0))
+    assert buffer.held_bytes == 160_000
+
+
+# ------------------------------------------------ mode "chunk": the baseline
+@pytest.fixture
+def chunks() -> WindowBuffer:
+    return WindowBuffer(WindowSettings(mode="chunk"), LoudIsSpeech())
+
+
+def test_in_chunk_mode_what_overflows_is_one_window(chunks: WindowBuffer) -> None:
+    """More than 32 s of waiting chunks, silent or not, are taken together."""
+    for size_s, make in ((0.7, speech), (3.0, silence), (31.0, speech)):
+        for piece in pieces(make(size_s), [PIECE]):
+            chunks.append(piece)
+        chunks.end_chunk(size_s)
+    windows = list(all_windows(chunks))
+    assert [(w.start_s, w.end_s, w.cut, w.overlaps) for w in windows] == [
+        (0.0, 34.7, Cut.CHUNK, False)
+    ]
+
+
+@pytest.mark.parametrize("take_first", [True, False])
+def test_in_chunk_mode_chunks_come_one_by_one(chunks: WindowBuffer, take_first: bool) -> None:
+    """Each chunk is a window, whole and without overlap, while the buffer has room."""
+    windows: list[Window] = []
+    take: Callable[[], None] = lambda: windows.extend(all_windows(chunks))  # noqa: E731
+    for size_s in (0.7, 3.0, 1.24):
+        chunks.append(speech(size_s))
+        chunks.end_chunk(size_s)
+        if take_first:
+            take()
+    take()
+    assert [(w.start_s, w.end_s) for w in windows] == [(0.0, 0.7), (0.7, 3.7), (3.7, 4.94)]
+    assert chunks.held_bytes == 0
+
+
+def test_in_chunk_mode_the_tail_is_not_lost(chunks: WindowBuffer) -> None:
+    """A chunk that the end of the call cuts short is a window too."""
+    chunks.append(speech(1.0))
+    chunks.end()
+    assert [(w.start_s, w.end_s) for w in all_windows(chunks)] == [(0.0, 1.0)]
+    chunks.end()
+    assert not chunks.has_window
