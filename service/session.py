@@ -11,7 +11,7 @@ from callfsm.call import events as ev
 from callfsm.call.call import Call
 from callfsm.call.segmenter import Cut
 from callfsm.call.settings import CallSettings
-from callfsm.call.speech import WebRtcDetector
+from callfsm.call.speech import SpeechDetector
 from callfsm.call.table import call_machine
 from callfsm.call.windows import Window
 from callfsm.fsm.actor import Actor, Runtime
@@ -53,6 +53,7 @@ class Services:
     link: Callable[[int], LlamaLink]
     metrics: Metrics
     settings: CallSettings
+    make_detector: Callable[[], SpeechDetector]
 
 
 class CallSession:
@@ -73,7 +74,7 @@ class CallSession:
         self._actor = Actor(
             f"call {call_id}",
             call_machine,
-            Call(call_id, services.settings, WebRtcDetector()),
+            Call(call_id, services.settings, services.make_detector()),
             runtime=services.runtime,
             perform=self._perform,
             crashed=self._crashed,

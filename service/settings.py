@@ -48,6 +48,9 @@ class Settings(BaseModel):
         None, description="Flash attention [default: on a GPU yes, on a CPU no]."
     )
 
+    detector: Literal["silero", "webrtc"] = Field(
+        "silero", description="Speech detection; 'webrtc' is cheaper, and hears speech in music."
+    )
     mode: Literal["stream", "chunk"] = Field(
         "stream", description="'chunk' transcribes every chunk whole, as the field did."
     )

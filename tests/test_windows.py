@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -139,8 +139,21 @@ def test_any_chunking_gives_the_same_windows(
     assert [facts(w) for w in once] == [facts(w) for w in cut(chosen, samples, others)]
 
 
+@example(
+    runs=[(86, 15), (3, 1)],
+    extra=0,
+    sizes=[41],
+    chosen=WindowSettings(
+        window_s=1.0,
+        overlap_s=0.0,
+        stride_s=1.0,
+        buffer_s=3.5,
+        context_s=0.0,
+        lead_in_s=0.1,
+    ),
+)
 @settings(max_examples=60, deadline=None)
-@given(RUNS, EXTRA, SIZES, SETTINGS)
+@given(runs=RUNS, extra=EXTRA, sizes=SIZES, chosen=SETTINGS)
 def test_windows_hold_the_audio_of_their_place(
     runs: list[tuple[int, int]], extra: int, sizes: list[int], chosen: WindowSettings
 ) -> None:

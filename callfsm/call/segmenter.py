@@ -151,7 +151,7 @@ class Segmenter:
             return None
         end = self.eager_at = self.heard
         if not cut.in_speech:
-            end -= max(0, self.silence - TAIL_FRAMES)
+            end = max(start, end - max(0, self.silence - TAIL_FRAMES))
         span = self._span(start, end, cut, overlaps) if unheard else None
         if cut.in_speech:
             self.start = max(start, end - self._overlap)

@@ -44,6 +44,7 @@ def serve(
     flash_attention: Annotated[
         bool | None, _option("flash_attention", "--flash-attention/--no-flash-attention")
     ] = None,
+    detector: Annotated[str | None, _option("detector")] = None,
     mode: Annotated[str | None, _option("mode")] = None,
     window_s: Annotated[float | None, _option("window_s")] = None,
     overlap_s: Annotated[float | None, _option("overlap_s")] = None,
