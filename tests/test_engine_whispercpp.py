@@ -621,7 +621,9 @@ def timed(text: str, ends: list[float]) -> tuple[Word, ...]:
     ("text", "ends", "kept"),
     [
         ("it was paused. It was paused.", [0.4, 0.8, 1.5, 1.6, 1.6, 1.6], 3),
+        ("press star now. Press star now.", [0.4, 0.8, 1.3, 1.3, 1.3, 1.42], 3),
         ("hello thousand thousand", [0.5, 1.2, 1.2], 2),
+        ("bye bye", [0.3, 0.5], 2),
         ("to lock thank you", [0.5, 1.0, 1.0, 1.0], 2),
         ("the conference", [0.5, 0.5], 2),
         ("no no no", [0.4, 0.8, 1.2], 3),

@@ -155,7 +155,10 @@ class Merger:
             left, right = pairs[-1][0] - len(committed), pairs[-1][1]
             if right + 1 == len(words):  # the window may end in this word: take it as heard last
                 return self.held[:left], words[right:]
-            return self.held[: left + 1], words[right + 1 :]
+            # The window before ended after this word and may have printed a full stop; as the first
+            # of this one it may have a capital.
+            known = words[right] if right else self.held[left]
+            return (*self.held[:left], known), words[right + 1 :]
         fresh = _following(committed, pairs, words)
         if pairs or not self.held:
             return (), fresh

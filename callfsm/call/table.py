@@ -99,6 +99,25 @@ INTERNAL = (ev.CutDue, ev.WindowTaken, ev.NewText, ev.NothingNew, ev.Drained)
 AUDIO = (ev.AudioReceived,)
 CONNECTION = (ev.AudioConnected, ev.ConnectFailed)
 INFERENCE = (ev.InferenceDone, ev.InferenceFailed)
+TIME_OUTS = (
+    ev.GiveUp,
+    ev.PauseElapsed,
+    ev.HeldWordsElapsed,
+    ev.GraceElapsed,
+    ev.IdleElapsed,
+    ev.InferenceOverdue,
+    ev.AcceptOverdue,
+)
+EXTERNAL = (
+    ev.Registered,
+    *CONNECTION,
+    *AUDIO,
+    *INFERENCE,
+    ev.Bye,
+    ev.StreamEnded,
+    ev.TextAccepted,
+    *TIME_OUTS,
+)
 PASSING = ("window_ready", "deduping")
 
 REST = (
@@ -160,44 +179,13 @@ REST = (
     Rest("deduping", (ev.CutDue, ev.WindowTaken, ev.Drained), Policy.REJECT, "internal"),
     Rest(
         PASSING,
-        (
-            ev.Registered,
-            *CONNECTION,
-            *AUDIO,
-            *INFERENCE,
-            ev.Bye,
-            ev.StreamEnded,
-            ev.TextAccepted,
-            ev.GiveUp,
-            ev.PauseElapsed,
-            ev.HeldWordsElapsed,
-            ev.GraceElapsed,
-            ev.IdleElapsed,
-            ev.InferenceOverdue,
-            ev.AcceptOverdue,
-        ),
+        EXTERNAL,
         Policy.REJECT,
         "left in the turn that entered it",
     ),
     Rest(
         "closed",
-        (
-            ev.Registered,
-            *CONNECTION,
-            *AUDIO,
-            *INFERENCE,
-            ev.Bye,
-            ev.StreamEnded,
-            ev.TextAccepted,
-            ev.GiveUp,
-            ev.PauseElapsed,
-            ev.HeldWordsElapsed,
-            ev.GraceElapsed,
-            ev.IdleElapsed,
-            ev.InferenceOverdue,
-            ev.AcceptOverdue,
-            *INTERNAL,
-        ),
+        (*EXTERNAL, *INTERNAL),
         Policy.IGNORE,
         "the call is over",
     ),

@@ -15,6 +15,7 @@ MAX_NGRAM_WORDS = 12  # a loop over a longer phrase meets the token cap or MAX_W
 MIN_LOOP_WORDS = 6  # "no, no, no", "bye bye" and "seven seven seven seven" are speech
 MAX_WORDS_PER_S = 7.0  # chosen, not measured: never reached by the prompts
 GRACE_WORDS = 4  # a very short window may hold the ends of words cut at both edges
+SHORTEST_WORD_S = 0.08  # on the average of a phrase: twelve words a second
 TIMELESS_S = 0.04  # two steps of the alignment: no word is so short
 MIN_MEAN_PROBABILITY = 0.12  # the lowest right text of 295 prompts has 0.15
 
@@ -98,19 +99,20 @@ def without_overrun(words: tuple[Word, ...]) -> tuple[Word, ...]:
     """The words without those that were decoded after the speech had ended.
 
     A decoder that does not stop where the speech does says its last phrase again, and alignment has
-    no time left for it: the last words take no time at all. They go, and with them the rest of the
-    phrase that they repeat.
+    hardly any time left for it: a repeated phrase goes when it is faster than anybody can speak,
+    and so do two words or more at the end that take no time at all.
     """
-    timeless = 0
-    while timeless < len(words) and _length_s(words[-1 - timeless]) <= TIMELESS_S:
-        timeless += 1
-    if timeless in {0, len(words)}:  # of no word, or there are no times at all
+    if all(_span_s(word, word) == 0.0 for word in words):  # there are no times
         return words
     texts = [_bare(word.text) for word in words]
     for size in range(min(MAX_NGRAM_WORDS, len(words) // 2), 0, -1):
-        if texts[-size:] == texts[-2 * size : -size]:
+        repeated = texts[-size:] == texts[-2 * size : -size]
+        if repeated and _span_s(words[-size], words[-1]) <= size * SHORTEST_WORD_S:
             return words[:-size]
-    return words[:-timeless] if timeless > 1 else words
+    timed = len(words)
+    while timed and _span_s(words[timed - 1], words[timed - 1]) <= TIMELESS_S:
+        timed -= 1
+    return words[:timed] if len(words) - timed > 1 else words
 
 
 def mean_probability(words: Sequence[Word]) -> float:
@@ -134,8 +136,8 @@ def without_annotations(words: tuple[Word, ...]) -> tuple[Word, ...]:
     return tuple(result)
 
 
-def _length_s(word: Word) -> float:
-    return word.end_s - word.start_s
+def _span_s(first: Word, last: Word) -> float:
+    return last.end_s - first.start_s
 
 
 def _bare(text: str) -> str:
