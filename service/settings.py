@@ -1,6 +1,8 @@
 """Everything an operator can set about the server: one frozen object, validated once."""
 
 import os
+import platform
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,7 +88,8 @@ class Settings(BaseModel):
         one of two threads (FACTS: 1.4 to 1.9 times). A GPU is one device and takes one context."""
         if self.contexts != "auto":
             return self.contexts
-        return 1 if self.mode == "chunk" or self.gpu == "on" else available_cores()
+        on_gpu = self.gpu == "on" or (self.gpu == "auto" and has_metal())
+        return 1 if self.mode == "chunk" or on_gpu else available_cores()
 
     def thread_count(self) -> int:
         """Native threads of each context."""
@@ -100,6 +103,11 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def has_metal() -> bool:
+    """Whether whisper.cpp finds a GPU without being told: on Apple's own processors."""
+    return sys.platform == "darwin" and platform.machine() == "arm64"
 
 
 def load_settings(given: Mapping[str, Any], config: Path | None = None) -> Settings:

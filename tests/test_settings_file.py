@@ -121,9 +121,10 @@ def test_settings_cannot_change_after_the_start() -> None:
     ],
 )
 def test_auto_is_a_context_per_core_and_the_field_s_way_is_one_with_all(
-    given: dict[str, Any], contexts: int, threads: int
+    given: dict[str, Any], contexts: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`--contexts auto` and the roll-back `--mode chunk` choose what they say; options override."""
+    monkeypatch.setattr("service.settings.has_metal", lambda: False)
     settings = load_settings(given)
     assert (settings.context_count(), settings.thread_count()) == (contexts, threads)
 
@@ -131,3 +132,10 @@ def test_auto_is_a_context_per_core_and_the_field_s_way_is_one_with_all(
 def test_mode_chunk_takes_no_looks_ahead() -> None:
     """The roll-back to chunks infers nothing twice."""
     assert load_settings({"mode": "chunk"}).call_settings().windows.eager_step_s == 0
+
+
+def test_one_context_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a Mac with Metal one context has the GPU to itself, unless the GPU is turned off."""
+    monkeypatch.setattr("service.settings.has_metal", lambda: True)
+    assert load_settings({}).context_count() == 1
+    assert load_settings({"gpu": "off"}).context_count() == available_cores()
