@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from callfsm.inference.engine import SAMPLE_RATE_HZ
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.words import Word, as_text
 from service.engines.context import ContextOptions
 from service.engines.decoding import Decoding, audio_context, padded, second_pass, token_cap

@@ -14,6 +14,7 @@ from gevent import socket
 from gevent.event import Event as Signal
 from gevent.queue import Full, Queue
 
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call import events as ev
 from callfsm.call.events import EndReason
 from callfsm.errors import ProtocolError
@@ -145,10 +146,10 @@ class AudioConnection:
             case Audio(samples, ends_chunk):
                 self._may_read.wait()
                 self._chunk_samples += len(samples)
-                chunk_s = self._chunk_samples / 16_000 if ends_chunk else 0.0
+                chunk_s = self._chunk_samples / SAMPLE_RATE_HZ if ends_chunk else 0.0
                 if ends_chunk:
                     self._chunk_samples = 0
-                self._metrics.audio_s.inc(len(samples) / 16_000)
+                self._metrics.audio_s.inc(len(samples) / SAMPLE_RATE_HZ)
                 # Within a chunk more audio is about to come: no time for a look ahead.
                 spare = ends_chunk and self._has_spare()
                 self._offer(ev.AudioReceived(samples, chunk_s, spare))

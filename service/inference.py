@@ -9,11 +9,9 @@ the hub needs no such help (tests/test_hub_stall.py).
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import gevent
 from gevent.event import AsyncResult
-from gevent.threadpool import ThreadPool
 
 from callfsm.call.windows import Window
 from callfsm.errors import CallfsmError
@@ -24,13 +22,13 @@ from callfsm.inference.engine import AudioWindow, Engine, Transcript
 from callfsm.inference.pool import Pool
 from callfsm.inference.table import inference_machine
 from service.metrics import WAIT_WORTH_A_LOG_S, Metrics
+from service.native_thread import NativeThread
 
 log = logging.getLogger(__name__)
 
 FINAL_DEADLINE_S = 1.0  # somebody waits for these words
 EAGER_DEADLINE_S = 4.0  # a look ahead gives way
 
-T = TypeVar("T")
 Reply = Callable[[Transcript | None, str], None]
 
 
@@ -45,7 +43,6 @@ class InferenceService:
         metrics: Metrics,
         batch: int = 1,
     ) -> None:
-        self._make_engine = make_engine
         self._runtime = runtime
         self._metrics = metrics
         self._pool = Pool(contexts, batch)
@@ -188,18 +185,18 @@ class _Context:
 
     def __init__(self, make_engine: Callable[[], Engine]) -> None:
         self._make_engine = make_engine
-        self._thread = ThreadPool(1)
+        self._thread = NativeThread()
         self._engine: Engine | None = None
 
     def load(self) -> None:
         """Load the engine, in place of one that failed. Raises EngineError."""
         self.close_engine()
         self._engine = self._make_engine()
-        self._in_thread(self._engine.load)
+        self._thread.run(self._engine.load)
 
     def transcribe(self, windows: list[AudioWindow]) -> list[Transcript]:
         assert self._engine is not None
-        return self._in_thread(partial(self._engine.transcribe, windows))
+        return self._thread.run(partial(self._engine.transcribe, windows))
 
     def abort(self) -> None:
         if self._engine is not None:
@@ -208,26 +205,11 @@ class _Context:
     def close_engine(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
-            self._in_thread(engine.close)
+            self._thread.run(engine.close)
 
     def close(self) -> None:
         self.close_engine()
-        self._thread.kill()
-
-    def _in_thread(self, work: Callable[[], T]) -> T:
-        """Run `work` in the native thread while greenlets run; raises what it raises."""
-        outcome: T | Exception = self._thread.apply(_outcome, (work,))
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-
-def _outcome(work: Callable[[], T]) -> T | Exception:
-    """The result or the error, as a value: gevent prints what a pool's function raises."""
-    try:
-        return work()
-    except Exception as error:
-        return error
+        self._thread.stop()
 
 
 def _is_a_bug(error: Exception) -> bool:

@@ -169,7 +169,6 @@ class _Connection:
         except OSError as error:
             log.warning("call %d: LLaMA takes no text: %s", self._call_id, error)
             self._tell(ev.Lost())
-            self._open = False
         else:
             self._tell(ev.Written())
 

@@ -36,6 +36,7 @@ class Metrics:
         self.notes = counter("notes", "What calls found worth noting", "what")
         self.wait_s = histogram("inference_wait_seconds", "Wait for a context")
         self.wait_max_s = gauge("inference_wait_max_seconds", "Longest wait for a context")
+        self._longest_wait_s = 0.0
         self.inference_s = histogram("inference_seconds", "Inference of a window")
         self.queue = gauge("inference_queue", "Windows that wait for a context")
         self.echoes_dropped = counter("echoes_dropped", "Texts an audio peer did not read")
@@ -43,5 +44,5 @@ class Metrics:
 
     def waited(self, seconds: float) -> None:
         self.wait_s.observe(seconds)
-        longest_s = self.wait_max_s._value.get()
-        self.wait_max_s.set(max(longest_s, seconds))
+        self._longest_wait_s = max(self._longest_wait_s, seconds)
+        self.wait_max_s.set(self._longest_wait_s)

@@ -5,7 +5,6 @@ them back and says word "c7w12" for ten frames of call 7, so a lost word, a doub
 sample that never reached an engine can all be told from the text and from `Script.frames`.
 """
 
-import random
 import sqlite3
 import threading
 from collections import defaultdict
@@ -18,7 +17,6 @@ from typing import Any
 
 import gevent
 import numpy as np
-from gevent import socket
 from raw_peer import RawPeer
 
 from callfsm.call.companding import compress, expand, to_pcm16
@@ -27,6 +25,7 @@ from callfsm.errors import EngineError
 from callfsm.inference.engine import AudioWindow, Engine, Transcript
 from callfsm.words import Word
 from service.peers.caller import Caller, CallerSettings
+from service.peers.ports import free_base_port
 from service.peers.sink import Sink
 from service.server import Server
 from service.settings import Settings
@@ -224,7 +223,7 @@ def serving(
     sink.start()
     chosen: dict[str, Any] = {
         "udp_port": 0,
-        "audio_base_port": free_base_port(),
+        "audio_base_port": free_base_port(16),
         "llama_port": sink.port,
         "database": folder / "whisper_talk.db",
         "contexts": 2,
@@ -247,22 +246,6 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
     with gevent.Timeout(PATIENCE_S, AssertionError(f"never came: {what}")):
         while not condition():
             gevent.sleep(0.002)
-
-
-def free_base_port(ports: int = 16) -> int:
-    """A base port such that the `ports` after it are free, below those given out to clients."""
-    while True:
-        base_port = random.randrange(20_000, 32_000)
-        held = [socket.socket() for _ in range(ports)]
-        try:
-            for n, one in enumerate(held, start=1):
-                one.bind(("127.0.0.1", base_port + n))
-        except OSError:
-            continue
-        finally:
-            for one in held:
-                one.close()
-        return base_port
 
 
 def add_call(database: Path, call_id: int, sip_call_id: str, start: str, status: str) -> None:

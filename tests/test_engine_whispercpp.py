@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.errors import EngineError
-from callfsm.inference.engine import SAMPLE_RATE_HZ, AudioWindow, Transcript
+from callfsm.inference.engine import AudioWindow, Transcript
 from callfsm.words import Word, as_text
 from service.engines.context import Context, ContextOptions, Decoded
 from service.engines.decoding import (

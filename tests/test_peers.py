@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from service.cli.call import call
 from service.cli.sink import sink as sink_command
 from service.peers.caller import Caller, CallerSettings, CallFailedError, register_intervals_s
 from service.peers.chunking import FRAME_SAMPLES, cut
+from service.peers.ports import free_base_port
 from service.peers.sink import Message, Sink
 
 SECOND = 16_000
@@ -45,23 +45,6 @@ def silence(seconds: float) -> wire.Samples:
     return np.zeros(int(seconds * SECOND), np.float32)
 
 
-def free_base_port() -> int:
-    """A base port such that the ports base + 1..4 are free, below those that the system hands out
-    to clients."""
-    while True:
-        base_port = random.randrange(20_000, 32_000)
-        held = [socket.socket() for _ in range(4)]
-        try:
-            for n, one in enumerate(held, start=1):
-                one.bind(("127.0.0.1", base_port + n))
-        except OSError:
-            continue
-        finally:
-            for one in held:
-                one.close()
-        return base_port
-
-
 class SmallService:
     """The service's side of the wire, for every call that registers; keeps what it saw, in order.
 
@@ -72,7 +55,7 @@ class SmallService:
     def __init__(self, answers_at: int = 1, reply: bytes = b"") -> None:
         self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.datagrams.bind(("127.0.0.1", 0))
-        self.base_port = free_base_port()
+        self.base_port = free_base_port(4)
         self.settings = CallerSettings(
             registration_port=self.datagrams.getsockname()[1],
             audio_base_port=self.base_port,

@@ -19,7 +19,6 @@ from server_fixture import (
     PATIENCE_S,
     Script,
     eventually,
-    free_base_port,
     said,
     serving,
     silence,
@@ -29,6 +28,7 @@ from server_fixture import (
 from callfsm.errors import CallfsmError, ConfigError
 from service import serve as serve_module
 from service.metrics import Metrics
+from service.peers.ports import free_base_port
 from service.peers.sink import Sink
 from service.registrar import Registrar
 from service.serve import serve
@@ -86,7 +86,7 @@ def test_a_call_that_registers_while_the_model_loads_is_connected_afterwards(
     """The UDP port is there before the model is warm, and keeps what it gets."""
     script = Script()
     script.may_load.clear()
-    udp_port, base_port = free_udp_port(), free_base_port()
+    udp_port, base_port = free_udp_port(), free_base_port(16)
 
     def register(peer: RawPeer) -> None:
         eventually(lambda: script.loads == 2, "loading")
@@ -251,7 +251,7 @@ def process(*arguments: str) -> Iterator[Any]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_process_after_its_calls(tmp_path: Path, number: int) -> None:
     """In mid-call the signal comes: every word heard is delivered, exit code 0, status stopped."""
-    database, udp_port, base_port = tmp_path / "talk.db", free_udp_port(), free_base_port()
+    database, udp_port, base_port = tmp_path / "talk.db", free_udp_port(), free_base_port(16)
     sink = Sink(port=0)
     sink.start()
     options = {
@@ -291,7 +291,7 @@ def test_a_signal_while_the_model_loads_ends_the_process_in_order(tmp_path: Path
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
     """Who does not want to wait for the calls asks twice."""
-    database, udp_port, base_port = tmp_path / "talk.db", free_udp_port(), free_base_port()
+    database, udp_port, base_port = tmp_path / "talk.db", free_udp_port(), free_base_port(16)
     options = {
         "udp_port": udp_port,
         "audio_base_port": base_port,

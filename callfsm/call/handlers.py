@@ -77,7 +77,7 @@ def hear(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
     if call.windows.has_speech:
         yield SetTimer(PAUSE, call.settings.windows.pause_s, ev.PauseElapsed())
     if call.bye:
-        yield SetTimer(GRACE, call.settings.grace_s, ev.GraceElapsed())
+        yield _grace(call)
 
 
 def hear_while_busy(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
@@ -97,12 +97,16 @@ def pause(call: Call, _: ev.PauseElapsed) -> Iterator[Effect]:
 # ---------------------------------------------------------------- hanging up
 def expect_end(call: Call, _: ev.Bye) -> Iterator[Effect]:
     call.bye = True
-    yield SetTimer(GRACE, call.settings.grace_s, ev.GraceElapsed())
+    yield _grace(call)
 
 
 def wait_for_reader(call: Call, _: ev.GraceElapsed) -> Iterator[Effect]:
     """No audio came because we do not read: that is not the sender's silence."""
-    yield SetTimer(GRACE, call.settings.grace_s, ev.GraceElapsed())
+    yield _grace(call)
+
+
+def _grace(call: Call) -> SetTimer:
+    return SetTimer(GRACE, call.settings.grace_s, ev.GraceElapsed())
 
 
 def drain(call: Call, event: Event) -> Iterator[Effect]:

@@ -123,9 +123,9 @@ class Segmenter:
             return None
         self.unheard = self.unheard or is_speech
         if self.silence >= self._pause:
-            return self._cut(Cut.PAUSE)
+            return self.flush(Cut.PAUSE)
         if self.heard - self.start >= self._window:
-            return self._cut(Cut.FULL)
+            return self.flush(Cut.FULL)
         return None
 
     def unseen_s(self) -> float:
@@ -142,10 +142,7 @@ class Segmenter:
         return self._span(self.start, self.heard, Cut.EAGER, self.overlaps)
 
     def flush(self, cut: Cut) -> Span | None:
-        """Cut now, for a reason the frames do not show; None when nothing was said since."""
-        return self._cut(cut)
-
-    def _cut(self, cut: Cut) -> Span | None:
+        """Cut now; None when nothing was said since the last cut."""
         start, overlaps, unheard = self.start, self.overlaps, self.unheard
         if start is None:
             return None

@@ -6,8 +6,6 @@ from typing import Literal
 
 from callfsm.errors import ConfigError
 
-SAMPLE_RATE_HZ = 16_000  # of the wire and of every window
-
 
 @dataclass(frozen=True, slots=True)
 class WindowSettings:

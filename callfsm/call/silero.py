@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from callfsm.call.settings import SAMPLE_RATE_HZ
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call.speech import WebRtcDetector
 from callfsm.errors import ConfigError
 

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import webrtcvad
 
+from callfsm.audio import SAMPLE_RATE_HZ
+
 FRAME_SAMPLES = 320  # 20 ms at 16 kHz: a length the WebRTC detector takes
 FRAME_S = 0.02
 AGGRESSIVENESS = 2  # of 0 (keeps most) to 3 (drops most)
@@ -29,4 +31,4 @@ class WebRtcDetector:
         self._vad = webrtcvad.Vad(aggressiveness)
 
     def is_speech(self, frame: bytes) -> bool:
-        return bool(self._vad.is_speech(frame, 16_000))
+        return bool(self._vad.is_speech(frame, SAMPLE_RATE_HZ))

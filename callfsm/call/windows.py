@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call.companding import compress, expand, to_pcm16
 from callfsm.call.segmenter import Cut, Segmenter, Span
-from callfsm.call.settings import SAMPLE_RATE_HZ, WindowSettings
+from callfsm.call.settings import WindowSettings
 from callfsm.call.speech import FRAME_S, FRAME_SAMPLES, SpeechDetector
 
 FRAME_BYTES = 2 * FRAME_SAMPLES

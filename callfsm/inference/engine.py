@@ -13,9 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.words import Word
-
-SAMPLE_RATE_HZ = 16_000  # of every window, and of the wire
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,17 +101,14 @@ def set_aside(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:
 
 
 def answer(pool: Pool, event: ev.BatchDone) -> Iterator[Effect]:
-    requests = pool.running.pop(event.context)
-    for request, transcript in zip(requests, event.transcripts, strict=True):
-        yield ev.Answer(request, transcript)
+    yield from _answers(pool, event)
     pool.idle.add(event.context)
     yield from dispatch(pool)
 
 
 def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
     """Tell the callers, and load the context anew: its memory is in doubt."""
-    for request in pool.running.pop(event.context):
-        yield ev.Answer(request, None, event.error)
+    yield from _answers(pool, event)
     pool.loading.add(event.context)
     yield ev.LoadContext(event.context)
 
@@ -146,23 +143,24 @@ def stop(pool: Pool, _: Event) -> Iterator[Effect]:
         yield Raise(ev.AllIdle())
 
 
-def finish(pool: Pool, event: ev.BatchDone) -> Iterator[Effect]:
-    requests = pool.running.pop(event.context)
-    for request, transcript in zip(requests, event.transcripts, strict=True):
-        yield ev.Answer(request, transcript)
-    if not pool.running:
-        yield Raise(ev.AllIdle())
-
-
-def finish_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
-    for request in pool.running.pop(event.context):
-        yield ev.Answer(request, None, event.error)
+def finish(pool: Pool, event: ev.BatchDone | ev.BatchFailed) -> Iterator[Effect]:
+    yield from _answers(pool, event)
     if not pool.running:
         yield Raise(ev.AllIdle())
 
 
 def close_all(_: Pool) -> Iterator[Effect]:
     yield ev.CloseContexts()
+
+
+def _answers(pool: Pool, event: ev.BatchDone | ev.BatchFailed) -> Iterator[Effect]:
+    """Answer everybody in the batch that ended."""
+    requests = pool.running.pop(event.context)
+    if isinstance(event, ev.BatchFailed):
+        yield from (ev.Answer(request, None, event.error) for request in requests)
+        return
+    for request, transcript in zip(requests, event.transcripts, strict=True):
+        yield ev.Answer(request, transcript)
 
 
 def _refuse_waiting(pool: Pool, why: str) -> Iterator[Effect]:

@@ -41,7 +41,7 @@ ROWS: tuple[Row[Pool, Any], ...] = (
     Row(("loading", "serving"), ev.StopRequested, "stopping", do.stop),
     Row("stopping", ev.Submitted, STAY, do.refuse),
     Row("stopping", ev.BatchDone, STAY, do.finish),
-    Row("stopping", ev.BatchFailed, STAY, do.finish_failure),
+    Row("stopping", ev.BatchFailed, STAY, do.finish),
     Row("stopping", ev.Withdrawn, STAY, do.withdraw),
     Row("stopping", ev.AllIdle, "stopped"),
     Row("broken", ev.Submitted, STAY, do.refuse),

@@ -114,10 +114,6 @@ def deliver_rest(link: Link, _: ev.Close) -> Iterator[Effect]:
     yield SetTimer(OVERDUE, CLOSE_OVERDUE_S, ev.CloseOverdue())
 
 
-def say_bye_for_now(_: Link, __: ev.IdleElapsed) -> Iterator[Effect]:
-    yield ev.Disconnect(bye=True)
-
-
 def say_bye(_: Link, __: Event) -> Iterator[Effect]:
     yield ev.Disconnect(bye=True)
 

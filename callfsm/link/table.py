@@ -40,7 +40,7 @@ ROWS: tuple[Row[Link, Any], ...] = (
     Row("connected", ev.Written, STAY, do.write_next),
     Row("connected", ev.Lost, "disconnected", do.rest, when=do.nothing_waits),
     Row("connected", ev.Lost, "connecting", do.reconnect),
-    Row("connected", ev.IdleElapsed, "disconnected", do.say_bye_for_now, when=do.nothing_waits),
+    Row("connected", ev.IdleElapsed, "disconnected", do.say_bye, when=do.nothing_waits),
     Row("connected", ev.AllDelivered, "closed", do.say_bye),
     Row(TRYING, ev.Deliver, STAY, do.queue, note="text waits, in order"),
     Row(OPEN, ev.Close, "closed", do.say_bye, when=do.nothing_waits),

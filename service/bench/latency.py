@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from callfsm.inference.engine import SAMPLE_RATE_HZ
+from callfsm.audio import SAMPLE_RATE_HZ
 from service.bench.accuracy import speech
 from service.engines.whispercpp import WhisperCppEngine
 from service.peers.chunking import Style, cut

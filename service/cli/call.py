@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from callfsm.inference.engine import SAMPLE_RATE_HZ
+from callfsm.audio import SAMPLE_RATE_HZ
 from service import wire
 from service.cli.errors import reported
 from service.peers.caller import Caller, CallerSettings, CallFailedError, CallReport

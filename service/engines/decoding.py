@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from callfsm.inference.engine import SAMPLE_RATE_HZ
+from callfsm.audio import SAMPLE_RATE_HZ
 
 POSITIONS_PER_S = 50  # the encoder's output rate, a property of Whisper
 FULL_CONTEXT = 1_500  # 30 s, what Whisper was trained with

@@ -19,8 +19,9 @@ import _pywhispercpp as native
 import numpy as np
 from numpy.typing import NDArray
 
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.errors import EngineError
-from callfsm.inference.engine import SAMPLE_RATE_HZ, AudioWindow, Transcript
+from callfsm.inference.engine import AudioWindow, Transcript
 from service.engines import native_log
 from service.engines.context import Context, ContextOptions, Decoded
 from service.engines.decoding import (

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import gevent
 from gevent import socket
 
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.errors import CallfsmError, ProtocolError
-from callfsm.inference.engine import SAMPLE_RATE_HZ
 from service import wire
 from service.peers.chunking import Style, cut
 from service.wire import Samples, Text, TextDecoder

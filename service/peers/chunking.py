@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import webrtcvad
 
-from callfsm.inference.engine import SAMPLE_RATE_HZ
+from callfsm.audio import SAMPLE_RATE_HZ
 from service.wire import Samples
 
 Style = Literal["frames", "chunks"]

@@ -7,8 +7,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.errors import ConfigError
-from callfsm.inference.engine import SAMPLE_RATE_HZ
 
 
 def read_audio(path: str | Path) -> NDArray[np.float32]:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.errors import ConfigError
-from callfsm.inference.engine import SAMPLE_RATE_HZ
 from service.speech import prompts
 from service.speech.audio_file import read_audio
 from service.speech.scripts import PROMPT_SCRIPTS, SENTENCES

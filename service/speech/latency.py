@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import jiwer
 
-from callfsm.inference.engine import SAMPLE_RATE_HZ, AudioWindow, Engine
+from callfsm.audio import SAMPLE_RATE_HZ
+from callfsm.inference.engine import AudioWindow, Engine
 from service.speech.corpus import SpokenCall
 from service.speech.wer import normalize
 

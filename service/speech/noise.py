@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from callfsm.inference.engine import SAMPLE_RATE_HZ
+from callfsm.audio import SAMPLE_RATE_HZ
 from service.speech.hold_music import hold_music
 from service.speech.telephone import telephone
 

@@ -9,6 +9,7 @@ removes it: whatever goes wrong in between, the same batch is tried again.
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -18,9 +19,9 @@ from typing import TypeVar
 
 import gevent
 from gevent.event import Event
-from gevent.threadpool import ThreadPool
 
 from callfsm.errors import StoreError
+from service.native_thread import NativeThread
 from service.store.database import (
     BUSY_TIMEOUT_MS,
     ActiveCall,
@@ -65,7 +66,7 @@ class Store:
         self.lost = 0
         self.retries = 0
         self._database = Database(path, now, busy_timeout_ms)
-        self._thread = ThreadPool(1)
+        self._thread = NativeThread()
         self._waiting: deque[_Write] = deque()
         self._work_came = Event()
         self._giving_up = Event()
@@ -74,7 +75,7 @@ class Store:
         try:
             self._in_thread(self._database.open)
         except StoreError:
-            self._thread.kill()
+            self._thread.stop()
             raise
         self._writer = gevent.spawn(self._write_until_closed)
 
@@ -109,8 +110,9 @@ class Store:
         while self._waiting:
             self._give_up(self._waiting.popleft(), self._trouble or "the store closes")
         self._closed = True
-        self._thread.apply(_outcome, (self._database.close,))
-        self._thread.kill()
+        with suppress(StoreError):
+            self._thread.run(self._database.close)
+        self._thread.stop()
 
     def active_calls(self) -> list[ActiveCall]:
         """The calls the database says are active, by id."""
@@ -202,15 +204,4 @@ class Store:
         """Run `work` in the database's thread while other greenlets run."""
         if self._closed:
             raise StoreError(f"the store of {self._database.path} is closed")
-        outcome: _T | StoreError = self._thread.apply(_outcome, (work,))
-        if isinstance(outcome, StoreError):
-            raise outcome
-        return outcome
-
-
-def _outcome(work: Callable[[], _T]) -> _T | StoreError:
-    """The result or the error, as a value: gevent prints what a pool's function raises."""
-    try:
-        return work()
-    except StoreError as error:
-        return error
+        return self._thread.run(work)

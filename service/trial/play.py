@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent import socket
 
 from callfsm.errors import CallfsmError
 from callfsm.inference.engine import Engine
 from service.peers.caller import Caller, CallerSettings, CallReport
 from service.peers.chunking import Style
+from service.peers.ports import free_base_port
 from service.peers.sink import Sink
 from service.speech.corpus import SpokenCall
 from service.speech.latency import Arrival, first_text_s, timed_words, word_latencies
@@ -152,26 +152,6 @@ class Trial:
             Caller(index + 1, calls[index].samples, settings).run()
             for index in range(lane, len(calls), self.at_once)
         ]
-
-
-def free_base_port(calls: int) -> int:
-    """A port after which `calls` ports are free on loopback.
-
-    Raises CallfsmError when none of those tried has room.
-    """
-    for base in range(20_000, 60_000, 97):
-        probes = [socket.socket() for _ in range(calls)]
-        try:
-            for call_id, probe in enumerate(probes, 1):
-                probe.bind(("127.0.0.1", base + call_id))
-        except OSError:
-            continue
-        else:
-            return base
-        finally:
-            for probe in probes:
-                probe.close()
-    raise CallfsmError(f"no {calls} neighbouring ports are free on 127.0.0.1")
 
 
 def _look(

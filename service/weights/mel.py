@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE_RATE_HZ = 16_000
+from callfsm.audio import SAMPLE_RATE_HZ
+
 FFT_SAMPLES = 400  # 25 ms, Whisper's analysis window (`whisper/audio.py`, N_FFT)
 
 # Slaney's mel scale (Auditory Toolbox, 1998): linear to 1 kHz, logarithmic above it.
