@@ -52,13 +52,13 @@ class AudioConnection:
         call_id: int,
         address: tuple[str, int],
         mailbox: Mailbox,
-        has_spare: Callable[[], bool],
+        load: Callable[[], float],
         metrics: Metrics,
     ) -> None:
         self._call_id = call_id
         self._address = address
         self._mailbox = mailbox
-        self._has_spare = has_spare
+        self._load = load
         self._metrics = metrics
         self._may_read = Signal()
         self._may_read.set()
@@ -151,8 +151,8 @@ class AudioConnection:
                     self._chunk_samples = 0
                 self._metrics.audio_s.inc(len(samples) / SAMPLE_RATE_HZ)
                 # Within a chunk more audio is about to come: no time for a look ahead.
-                spare = ends_chunk and self._has_spare()
-                self._offer(ev.AudioReceived(samples, chunk_s, spare))
+                load = self._load() if ends_chunk else 1.0
+                self._offer(ev.AudioReceived(samples, chunk_s, load))
 
     def _offer(self, event: Event) -> None:
         while self._mailbox.waiting >= AHEAD_EVENTS or not self._mailbox.offer(event):

@@ -13,12 +13,12 @@ from functools import partial
 import gevent
 from gevent.event import AsyncResult
 
-from callfsm.call.windows import Window
 from callfsm.errors import CallfsmError
 from callfsm.fsm.actor import Actor, Runtime
 from callfsm.fsm.table import Effect
 from callfsm.inference import events as ev
 from callfsm.inference.engine import AudioWindow, Engine, Transcript
+from callfsm.inference.load import LoadMeter
 from callfsm.inference.pool import Pool
 from callfsm.inference.table import inference_machine
 from service.metrics import WAIT_WORTH_A_LOG_S, Metrics
@@ -46,6 +46,7 @@ class InferenceService:
         self._runtime = runtime
         self._metrics = metrics
         self._pool = Pool(contexts, batch)
+        self._load_meter = LoadMeter()
         self._contexts = [_Context(make_engine) for _ in range(contexts)]
         self._replies: dict[tuple[object, int], Reply] = {}
         self._ready: AsyncResult[str] = AsyncResult()
@@ -59,10 +60,11 @@ class InferenceService:
             crashed=self._crashed,
         )
 
-    @property
-    def has_spare(self) -> bool:
-        """Whether a window submitted now would be inferred at once."""
-        return self._pool.has_spare
+    def load(self) -> float:
+        """The share of the contexts' time that is in use, 0..1; 1 when a window would wait."""
+        if not self._pool.has_spare:
+            return 1.0
+        return self._load_meter.load(self._runtime.now_s())
 
     def start(self) -> None:
         """Load every context and wait for the first. Raises CallfsmError when none loads."""
@@ -76,18 +78,25 @@ class InferenceService:
         self._actor.tell(ev.StopRequested())
 
     def submit(
-        self, owner: object, call_id: int, window: Window, eager: bool, reply: Reply
+        self,
+        owner: object,
+        call_id: int,
+        window: int,
+        audio: AudioWindow,
+        *,
+        eager: bool,
+        reply: Reply,
     ) -> None:
-        """Have `window` transcribed for `owner`; `reply` gets a transcript, or None and why not."""
+        """Have `audio` transcribed for `owner`; `reply` gets a transcript, or None and why not."""
         now_s = self._runtime.now_s()
-        self._replies[owner, window.number] = reply
+        self._replies[owner, window] = reply
         self._actor.tell(
             ev.Submitted(
                 ev.Request(
                     owner=owner,
                     call_id=call_id,
-                    window=window.number,
-                    audio=AudioWindow(window.samples),
+                    window=window,
+                    audio=audio,
                     submitted_s=now_s,
                     deadline_s=now_s + (EAGER_DEADLINE_S if eager else FINAL_DEADLINE_S),
                 )
@@ -100,6 +109,7 @@ class InferenceService:
             self._actor.tell(ev.Withdrawn(owner, window))
 
     def _perform(self, effect: Effect) -> None:
+        self._load_meter.update(self._runtime.now_s(), self._pool.busy)
         self._metrics.queue.set(self._pool.waiting)
         match effect:
             case ev.LoadContext(context):

@@ -16,7 +16,7 @@ from callfsm.call.table import call_machine
 from callfsm.call.windows import Window
 from callfsm.fsm.actor import Actor, Runtime
 from callfsm.fsm.table import Effect, Event
-from callfsm.inference.engine import Transcript
+from callfsm.inference.engine import AudioWindow, Transcript
 from callfsm.words import as_text
 from service.audio import AudioConnection
 from service.inference import InferenceService
@@ -83,7 +83,7 @@ class CallSession:
             call_id,
             audio_address,
             self._actor,
-            lambda: services.inference.has_spare,
+            services.inference.load,
             services.metrics,
         )
         self._actor.start()
@@ -153,7 +153,11 @@ class CallSession:
             self._actor.tell(ev.InferenceDone(window.number, transcript.words))
 
         self._services.metrics.windows.labels(window.cut.value).inc()
-        self._services.inference.submit(self, self.id, window, window.cut is Cut.EAGER, reply)
+        eager = window.cut is Cut.EAGER
+        audio = AudioWindow(window.samples)
+        self._services.inference.submit(
+            self, self.id, window.number, audio, eager=eager, reply=reply
+        )
 
     def _forward(self, effect: ask.ForwardText) -> None:
         """The link and the store each queue the text, whatever the other end of them does."""

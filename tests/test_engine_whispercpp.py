@@ -238,18 +238,15 @@ class FakeContext:
         self.texts = texts
         self.on_gpu = on_gpu
         self.asked: list[Decoding] = []
-        self.prompts: list[str] = []
         self.freed = False
 
     def decode(
         self,
         samples: NDArray[np.float32],
         decoding: Decoding,
-        prompt: str,
         aborted: Callable[[], bool],
     ) -> Decoded:
         self.asked.append(decoding)
-        self.prompts.append(prompt)
         text = self.texts.pop(0) if self.texts else ""
         if text == "<fails>":
             raise EngineError("whisper.cpp failed to transcribe: status -6")
@@ -327,14 +324,6 @@ def test_the_baseline_uses_the_whole_context_and_no_guard(model_file: Path) -> N
     (transcript,) = engine.transcribe([SOUND])
     assert len(transcript.words) == 8
     assert [decoding.audio_context for decoding in context.asked] == [FULL_CONTEXT]
-
-
-def test_each_window_brings_its_own_prompt(model_file: Path) -> None:
-    """A window without a prompt does not inherit the one before."""
-    engine, context = engine_of(model_file)
-    engine.transcribe([AudioWindow(SOUND.samples, "Mr. Jones")])
-    engine.transcribe([SOUND])
-    assert context.prompts[-2:] == ["Mr. Jones", ""]
 
 
 def test_a_failed_inference_is_an_engine_error(model_file: Path) -> None:
@@ -554,7 +543,7 @@ def test_no_word_of_one_call_reaches_another(engine: WhisperCppEngine) -> None:
     for window in windows:
         engine.load()
         alone.append(engine.transcribe([window])[0].words)
-    others = AudioWindow(spoken("vm-tempgreetactive"), prompt="Zebra crossing.")
+    others = AudioWindow(spoken("vm-tempgreetactive"))
     for window, expected in zip(windows, alone, strict=True):
         engine.transcribe([others])
         assert engine.transcribe([window])[0].words == expected

@@ -169,13 +169,13 @@ def test_context_ends_with_time() -> None:
     assert heard(segmenter, 50, 15) == [span(335, 410, Cut.PAUSE)]
 
 
-def test_a_full_or_overlapping_window_needs_no_context() -> None:
-    """Five seconds of speech speak for themselves, and an overlap is its own context."""
-    segmenter = Segmenter(WindowSettings(context_s=6.0))
+def test_the_window_before_is_context_of_an_overlapping_one() -> None:
+    """In unbroken speech as well, a window is heard after the one before, if both are not long."""
+    segmenter = Segmenter(WindowSettings(context_s=6.5))
     heard(segmenter, 20, 15)
     assert heard(segmenter, 300, 15) == [
-        span(30, 280, Cut.FULL),
-        span(230, 345, Cut.PAUSE, overlaps=True),
+        span(0, 280, Cut.FULL, fresh=30),
+        span(30, 345, Cut.PAUSE, overlaps=True, fresh=230),
     ]
 
 

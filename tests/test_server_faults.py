@@ -199,8 +199,9 @@ def test_an_engine_that_fails_once_costs_no_word(tmp_path: Path) -> None:
         eventually(lambda: script.loads == 3, "context loaded anew")
 
 
-def test_a_window_that_fails_twice_is_lost_and_counted(tmp_path: Path) -> None:
-    """Its words are missing, a note says which, and the call goes on."""
+def test_a_window_that_fails_twice_is_counted_and_heard_by_the_next(tmp_path: Path) -> None:
+    """A note says which, the call goes on, and the next window, which hears it again as context,
+    brings its words."""
     script = Script(failures={FAULTY: 2})
     with beside_a_healthy_call(tmp_path, script, eager_step_s=0) as (house, peer):
         peer.begin()
@@ -208,7 +209,7 @@ def test_a_window_that_fails_twice_is_lost_and_counted(tmp_path: Path) -> None:
         eventually(lambda: house.count("notes_total", what="window_lost") == 1, "the loss")
         peer.send_audio(speech(FAULTY, 8, 8), 320)
         peer.send_end()
-        house.expect(FAULTY, said(FAULTY, 8, 8))
+        house.expect(FAULTY, said(FAULTY, 16))
 
 
 @pytest.mark.parametrize("error", [CallfsmError("no memory"), RuntimeError("no memory")])

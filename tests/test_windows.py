@@ -336,7 +336,7 @@ def test_a_full_buffer_is_flushed_as_one_window(buffer: WindowBuffer) -> None:
     buffer.append(speech(0.5))
     buffer.end()
     after = buffer.take()
-    assert (after.start_s, after.overlaps) == (9.0, True)
+    assert (after.fresh_s, after.overlaps) == (9.0, True)
 
 
 def test_there_is_nothing_to_take_from_silence(buffer: WindowBuffer) -> None:

@@ -16,10 +16,10 @@ class Call:
         "end_reason",
         "failures",
         "id",
+        "load",
         "merger",
         "reading_paused",
         "settings",
-        "spare",
         "state",
         "texts",
         "window",
@@ -32,12 +32,12 @@ class Call:
         self.settings = settings
         self.state = ""
         self.windows = WindowBuffer(settings.windows, detector)
-        self.merger = Merger(settings.windows.overlap_s)
+        self.merger = Merger(settings.windows)
         self.connecting = False
         self.bye = False  # hung up; the rest of the audio may still come
         self.end_reason: EndReason | None = None  # the audio is over
         self.reading_paused = False
-        self.spare = False  # an inference context was free when audio last arrived
+        self.load = 1.0  # of the inference contexts, when audio last arrived
         self.window: Window | None = None  # taken, and not transcribed yet
         self.failures = 0  # of that window
         self.texts = 0  # forwarded

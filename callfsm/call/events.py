@@ -41,13 +41,13 @@ class ConnectFailed(Event):
 class AudioReceived(Event):
     """Samples arrived: float32, shape (n,), 16 kHz, finite, -1..1.
 
-    `chunk_s` is 0 until the sender's chunk is complete, and then its length. `spare` tells
-    whether an inference context was free at that moment, so that a look ahead costs nobody time.
+    `chunk_s` is 0 until the sender's chunk is complete, and then its length. `load` is the share
+    of the inference contexts' time that is in use, 0..1; at 1 there is none for looks ahead.
     """
 
     samples: NDArray[np.float32]
     chunk_s: float = 0.0
-    spare: bool = False
+    load: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def hear(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
     call.windows.append(event.samples)
     if event.chunk_s:
         call.windows.end_chunk(event.chunk_s)
-    call.spare = event.spare
+    call.load = event.load
     if call.windows.has_speech:
         yield SetTimer(PAUSE, call.settings.windows.pause_s, ev.PauseElapsed())
     if call.bye:
@@ -134,7 +134,7 @@ def decide(call: Call) -> Iterator[Effect]:
         yield Raise(ev.CutDue())
     elif call.draining:
         yield Raise(ev.HeldWordsElapsed() if call.merger.held else ev.Drained())
-    elif settings.eager_step_s and call.spare and windows.unseen_s >= settings.eager_step_s:
+    elif windows.unseen_s >= settings.look_step_s(call.load):
         yield Raise(ev.CutDue())
 
 

@@ -17,11 +17,14 @@ from itertools import takewhile
 from typing import TypeAlias
 
 from callfsm.call.segmenter import Cut
+from callfsm.call.settings import WindowSettings
 from callfsm.call.windows import Window
 from callfsm.words import Word
 
 CONTEXT_EDGE_S = 0.1  # words that end later than this after the context's end are new
 SAME_WORD_S = 0.4  # word times are good to 0.1 s, at the edge of a window to a few times that
+ASTRAY_S = 0.8  # beside a pause one end can be this far off: the same word, if no other is
+ASTRAY = 0.02  # what such a pair counts, where one at the same time counts 1
 OUTSIDE_S = 1.0  # word times this far outside their window are no times
 REMEMBERED_WORDS = 96  # more than are spoken in the longest window (10 s at 5 words a second)
 
@@ -35,22 +38,26 @@ def normalized(text: str) -> str:
     return _NOT_WORD.sub("", text).lower()
 
 
-def align(left: Sequence[Word], right: Sequence[Word]) -> list[tuple[int, int]]:
+def align(
+    left: Sequence[Word], right: Sequence[Word], *, astray: bool = False
+) -> list[tuple[int, int]]:
     """The pairs of indices, in order, of the words that both sequences know.
 
-    Of all common subsequences whose words lie within `SAME_WORD_S`, the one whose times agree best:
-    a pair counts 1 when its times are the same and 0 when they are `SAME_WORD_S` apart. So a word
-    said three times is aligned with itself, though a shift would pair as many words.
+    Of all common subsequences the one whose times agree best: a pair counts 1 when its times are
+    the same and 0 when they are `SAME_WORD_S` apart, so a
+    word said three times is aligned with itself, though a shift would pair as many words. `astray`
+    pairs words further apart too, where nothing speaks against it: between passes that both heard
+    all of it, not at the edges of windows.
     """
     right_words = [normalized(word.text) for word in right]
     best: list[_Alignment] = [(0.0, None)] * (len(right) + 1)
     for i, word in enumerate(left):
-        text, middle_s = normalized(word.text), _middle_s(word)
+        text = normalized(word.text)
         row = [best[0]]
         for j, other in enumerate(right):
             cell = max(best[j + 1], row[j], key=lambda alignment: alignment[0])
             if text == right_words[j]:
-                score = best[j][0] + 1.0 - abs(middle_s - _middle_s(other)) / SAME_WORD_S
+                score = best[j][0] + _likeness(word, other, astray)
                 if score > max(cell[0], best[j][0]):
                     cell = (score, (i, j, best[j]))
             row.append(cell)
@@ -73,10 +80,10 @@ def agreed(words: Sequence[Word], others: Sequence[Word]) -> int:
 class Merger:
     """The text of one call. All times are the call's audio time."""
 
-    __slots__ = ("_before", "_committed", "_overlap_s", "failures", "held", "unaligned")
+    __slots__ = ("_before", "_committed", "_settings", "failures", "held", "unaligned")
 
-    def __init__(self, overlap_s: float) -> None:
-        self._overlap_s = overlap_s
+    def __init__(self, settings: WindowSettings) -> None:
+        self._settings = settings
         self._committed: deque[Word] = deque(maxlen=REMEMBERED_WORDS)
         self._before: tuple[float, float] | None = None  # fresh_s, end_s of the window before
         self.held: tuple[Word, ...] = ()  # heard, and not committed yet
@@ -87,20 +94,19 @@ class Merger:
         """Take the words of a window (in the call's time); return those that are now committed."""
         if not _timed(window, words):
             return self._give_up(window, words)
-        if window.fresh_s > window.start_s:
-            words = self._without_context(words, window.fresh_s)
         confirmed: tuple[Word, ...] = ()
         agreed_on = 0
         grows = self._before is not None and window.fresh_s == self._before[0]
-        if not (grows or window.overlaps):
-            confirmed, fresh = self.held, words
-        elif not words:  # a model that heard nothing says nothing against what was heard
+        has_context = window.fresh_s > window.start_s
+        if not words:  # a model that heard nothing says nothing against what was heard
             fresh = self.held
-        elif grows:
+        elif grows or has_context:
             fresh = self._after_committed(window, words)
-            agreed_on = agreed(fresh[:-1], self.held)  # the last word may be cut in both
-        else:
+            agreed_on = self._agreed(window, fresh)
+        elif window.overlaps:
             confirmed, fresh = self._join(window, words)
+        else:
+            confirmed, fresh = self.held, words
         sure = max(agreed_on, self._final(window, fresh))
         self._before = window.fresh_s, window.end_s
         self.held = fresh[sure:]
@@ -111,23 +117,23 @@ class Merger:
         held, self.held = self.held, ()
         return self._commit(held)
 
+    def _agreed(self, window: Window, fresh: Sequence[Word]) -> int:
+        """How many words the pass before heard too, with enough heard after them to be sure.
+
+        The last word may be cut in both.
+        """
+        until_s = window.end_s - self._settings.lookahead_s
+        early = list(takewhile(lambda word: word.end_s <= until_s, fresh[:-1]))
+        return agreed(early, self.held)
+
     def _final(self, window: Window, fresh: Sequence[Word]) -> int:
         """How many words no later window will hear again."""
         if window.cut is Cut.EAGER:
             return 0
         if not window.cut.in_speech:
             return len(fresh)
-        again_s = window.end_s - self._overlap_s
+        again_s = window.end_s - self._settings.overlap_s
         return len(list(takewhile(lambda word: word.end_s <= again_s, fresh)))
-
-    def _without_context(self, words: tuple[Word, ...], fresh_s: float) -> tuple[Word, ...]:
-        """The words spoken after the context; a pause lies between."""
-        fresh = tuple(word for word in words if word.end_s > fresh_s + CONTEXT_EDGE_S)
-        if fresh and self._committed and fresh[0].start_s < fresh_s:
-            # The word across the edge is the one before the pause, if it is the same word.
-            last = self._committed[-1]
-            return fresh[normalized(last.text) == normalized(fresh[0].text) :]
-        return fresh
 
     def _give_up(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Forward the words of a window whole, unless all of it will be heard again anyway."""
@@ -142,7 +148,8 @@ class Merger:
     def _after_committed(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """The words of a window that follow what is committed already."""
         committed = self._recent(window)
-        pairs = align(committed + self.held, words)
+        has_context = window.start_s < window.fresh_s
+        pairs = align(committed + self.held, words, astray=has_context)
         return _following(committed, [pair for pair in pairs if pair[0] < len(committed)], words)
 
     def _join(
@@ -170,11 +177,20 @@ class Merger:
 
     def _recent(self, window: Window) -> tuple[Word, ...]:
         """The committed words that this window may have heard too."""
-        return tuple(w for w in self._committed if w.end_s > window.fresh_s - SAME_WORD_S)
+        return tuple(w for w in self._committed if w.end_s > window.start_s - SAME_WORD_S)
 
     def _commit(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
         self._committed.extend(words)
         return words
+
+
+def _likeness(word: Word, other: Word, astray: bool) -> float:
+    """How well a word agrees in time with the same word heard by another pass: 1 to 0."""
+    apart_s = abs(_middle_s(word) - _middle_s(other))
+    if apart_s < SAME_WORD_S:
+        return 1.0 - apart_s / SAME_WORD_S
+    ends_apart_s = min(abs(word.start_s - other.start_s), abs(word.end_s - other.end_s))
+    return ASTRAY if astray and ends_apart_s < ASTRAY_S else 0.0
 
 
 def _middle_s(word: Word) -> float:

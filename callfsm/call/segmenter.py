@@ -38,8 +38,8 @@ class Cut(Enum):
 class Span:
     """Samples `start` to before `end`, counted from the start of the call.
 
-    `overlaps` tells that the span before ended after `start`, in speech. What lies before `fresh`
-    is context: earlier utterances, heard again so that a short one is not judged alone.
+    `overlaps` tells that the span before ended after `fresh`, in speech. What lies before `fresh`
+    is context: earlier windows, heard again so that a short one is not judged alone.
     """
 
     start: int
@@ -58,10 +58,10 @@ class Segmenter:
 
     __slots__ = (
         "_context",
+        "_earlier",
         "_lead_in",
         "_overlap",
         "_pause",
-        "_utterances",
         "_window",
         "eager_at",
         "floor",
@@ -79,7 +79,7 @@ class Segmenter:
         self._pause = _frames(settings.pause_s)
         self._context = _frames(settings.context_s)
         self._lead_in = _frames(settings.lead_in_s)
-        self._utterances: deque[int] = deque()  # starts of those that can be context
+        self._earlier: deque[int] = deque()  # starts of windows that can be context
         self.heard = 0  # frames so far
         self.floor = 0  # nothing before this frame is in a later span
         self.start: int | None = None  # of the speech that is not cut yet
@@ -92,8 +92,8 @@ class Segmenter:
     @property
     def keeps_from(self) -> int:
         """The first sample that a later span may need."""
-        if self._utterances:
-            return self._utterances[0] * FRAME_SAMPLES
+        if self._earlier:
+            return self._earlier[0] * FRAME_SAMPLES
         return self.waits_from
 
     @property
@@ -111,8 +111,8 @@ class Segmenter:
     def hear(self, is_speech: bool) -> Span | None:
         """One more frame; a span when a window ends with it."""
         self.heard += 1
-        while self._utterances and self.heard - self._utterances[0] > self._context:
-            self._utterances.popleft()
+        while self._earlier and self.heard - self._earlier[0] > self._context:
+            self._earlier.popleft()
         self.run = self.run + 1 if is_speech else 0
         self.silence = 0 if is_speech else self.silence + 1
         if self.start is None:
@@ -156,13 +156,11 @@ class Segmenter:
         else:
             self.start, self.floor = None, end
             self.overlaps = self.unheard = False
-            self._utterances.append(start)
+        self._earlier.append(start)
         return span
 
     def _span(self, start: int, end: int, cut: Cut, overlaps: bool) -> Span:
-        first = start
-        if not overlaps and cut is not Cut.FULL:
-            first = next((u for u in self._utterances if end - u <= self._context), start)
+        first = next((e for e in self._earlier if end - e <= self._context), start)
         return Span(
             first * FRAME_SAMPLES, end * FRAME_SAMPLES, cut, overlaps, start * FRAME_SAMPLES
         )

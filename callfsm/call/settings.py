@@ -20,10 +20,11 @@ class WindowSettings:
     stride_s: float = 4.0
     buffer_s: float = 10.0  # audio kept at most; then it is all flushed into one window
     pause_s: float = 0.3  # without speech: the speaker paused
-    context_s: float = 8.0  # earlier utterances are heard again with a short one, up to this length
+    context_s: float = 15.0  # what was said before is heard again, up to this length in all
     lead_in_s: float = 0.3  # kept before the first sound of speech, so that no onset is lost
     chunk_tail_s: float = 0.06  # a speech chunk that ends with this much silence ends in a pause
-    eager_step_s: float = 1.0  # of new speech between looks at a growing window; 0: none
+    eager_step_s: float = 0.5  # of new speech between looks at a growing window; 0: none
+    lookahead_s: float = 0.5  # a look commits no word with less speech than this after it
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.window_s <= 30.0:
@@ -56,6 +57,16 @@ class WindowSettings:
             )
         if not (self.eager_step_s == 0 or 0.2 <= self.eager_step_s < inf):
             raise ConfigError(f"eager step is {self.eager_step_s} s; it must be 0 or >= 0.2 s")
+        if not 0.0 <= self.lookahead_s <= self.window_s:
+            raise ConfigError(f"lookahead is {self.lookahead_s} s; it must be 0 s to a window")
+
+    def look_step_s(self, load: float) -> float:
+        """New speech between looks when `load` of the contexts' time is in use; inf for none.
+
+        Looks take what is spare: with half of the time in use the step is twice as long, and with
+        all of it only full, pause and end cuts remain.
+        """
+        return self.eager_step_s / (1.0 - load) if self.eager_step_s and load < 1.0 else inf
 
 
 @dataclass(frozen=True, slots=True)

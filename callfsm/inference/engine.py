@@ -22,7 +22,6 @@ class AudioWindow:
     """One window to transcribe: `samples` is float32 mono, shape (n,), -1..1, at 16 kHz."""
 
     samples: NDArray[np.float32]
-    prompt: str = ""  # words spoken before the window, "" for none
 
     @property
     def duration_s(self) -> float:

@@ -20,10 +20,21 @@ RELOAD_AFTER_MAX_S = 60.0
 class Pool:
     """One or more contexts and the requests that wait for them."""
 
-    __slots__ = ("_order", "_queue", "batch", "failures", "idle", "loading", "running", "state")
+    __slots__ = (
+        "_contexts",
+        "_order",
+        "_queue",
+        "batch",
+        "failures",
+        "idle",
+        "loading",
+        "running",
+        "state",
+    )
 
     def __init__(self, contexts: int, batch: int = 1) -> None:
         self.state = ""
+        self._contexts = contexts
         self.batch = batch  # windows that one run takes
         self.loading = set(range(contexts))
         self.idle: set[int] = set()
@@ -41,6 +52,11 @@ class Pool:
     def has_spare(self) -> bool:
         """Whether a request submitted now would run at once."""
         return bool(self.idle) and not self._queue
+
+    @property
+    def busy(self) -> float:
+        """The share of the contexts that work."""
+        return len(self.running) / self._contexts
 
     def push(self, request: Request) -> None:
         heapq.heappush(self._queue, (request.deadline_s, next(self._order), request))

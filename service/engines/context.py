@@ -44,7 +44,6 @@ class Context(Protocol):
         self,
         samples: NDArray[np.float32],
         decoding: Decoding,
-        prompt: str,
         aborted: Callable[[], bool],
     ) -> Decoded:
         """Raises EngineError when the library reports failure, or after `aborted` said so."""

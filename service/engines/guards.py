@@ -7,7 +7,7 @@ numbers come in, so both engines share these rules.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callfsm.words import Word, as_text
 
@@ -132,7 +132,7 @@ def without_annotations(words: tuple[Word, ...]) -> tuple[Word, ...]:
         rest = kept[position : position + len(word.text)].replace("\0", "")
         position += len(word.text) + 1
         if _LETTER_OR_DIGIT.search(rest):
-            result.append(Word(rest, word.start_s, word.end_s, word.probability))
+            result.append(replace(word, text=rest))
     return tuple(result)
 
 

@@ -85,11 +85,10 @@ class NativeContext:
         self,
         samples: NDArray[np.float32],
         decoding: Decoding,
-        prompt: str,
         aborted: Callable[[], bool],
     ) -> Decoded:
         """One pass over `samples` (float32, shape (n,), 16 kHz)."""
-        parameters = self._parameters(decoding, prompt)
+        parameters = self._parameters(decoding)
         native.assign_abort_callback(parameters, aborted)
         try:
             status = native.whisper_full(self._handle, parameters, samples, len(samples))
@@ -119,7 +118,7 @@ class NativeContext:
         """Give the memory back; once, and nothing may be called after."""
         native.whisper_free(self._handle)
 
-    def _parameters(self, decoding: Decoding, prompt: str) -> Any:
+    def _parameters(self, decoding: Decoding) -> Any:
         """New parameters each time: nothing of the pass before can stick."""
         strategy = native.whisper_sampling_strategy
         parameters = native.whisper_full_default_params(
@@ -140,8 +139,6 @@ class NativeContext:
         parameters.suppress_nst = True
         parameters.token_timestamps = self._options.alignment_heads is None
         parameters.print_progress = False
-        if prompt:
-            parameters.initial_prompt = prompt
         return parameters
 
     def _decoded(self, decoding: Decoding) -> Decoded:
@@ -275,9 +272,7 @@ class WhisperCppEngine:
     def _decode(self, window: AudioWindow, decoding: Decoding) -> Reading:
         if self._context is None:
             raise EngineError(f"The engine of {self.model_path} is not loaded.")
-        decoded = self._context.decode(
-            padded(window.samples), decoding, window.prompt, self._abort_asked.is_set
-        )
+        decoded = self._context.decode(padded(window.samples), decoding, self._abort_asked.is_set)
         words = words_of(decoded.tokens, window.duration_s)
         return Reading(words, window.duration_s, decoded.capped)
 

@@ -47,11 +47,11 @@ def simulate(
     *,
     settings: CallSettings = DEFAULTS,
     detector: SpeechDetector | None = None,
-    spare: bool = False,
+    load: float = 1.0,
 ) -> Heard:
     """Play `samples` (float32, shape (n,), 16 kHz) as a call of 20 ms frames, and hang up.
 
-    `spare` says that a context is always free, so that looks ahead are taken.
+    `load` is the share of the contexts' time in use; with less than 1 looks ahead are taken.
     """
     runtime, heard = SimulatedRuntime(), Heard()
     call = Call(1, settings, detector or WebRtcDetector())
@@ -68,7 +68,7 @@ def simulate(
     runtime.settle()
     for start in range(0, len(samples), FRAME_SAMPLES):
         frame = samples[start : start + FRAME_SAMPLES]
-        actor.tell(ev.AudioReceived(frame, FRAME_S, spare))
+        actor.tell(ev.AudioReceived(frame, FRAME_S, load))
         runtime.advance(FRAME_S)
     actor.tell(ev.Bye())
     actor.tell(ev.StreamEnded(ev.EndReason.END_OF_STREAM))

@@ -19,9 +19,9 @@ def a_call(windows: WindowSettings | None = None) -> Call:
     return Call(7, CallSettings(windows or WindowSettings()), LoudIsSpeech())
 
 
-def heard(seconds: float, *, spare: bool = False) -> ev.AudioReceived:
+def heard(seconds: float, *, load: float = 1.0) -> ev.AudioReceived:
     """So many seconds of speech, in one piece that is no chunk of its own."""
-    return ev.AudioReceived(speech(seconds), spare=spare)
+    return ev.AudioReceived(speech(seconds), load=load)
 
 
 def quiet(seconds: float) -> ev.AudioReceived:

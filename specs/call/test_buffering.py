@@ -116,25 +116,31 @@ def test_cut_due() -> None:
 
 # ---------------------------------------------------------------- looking ahead
 def test_eager_look() -> None:
-    """When a context is spare, a window that still grows is looked at every second."""
-    call = buffering().after(heard(0.98, spare=True)).when(heard(0.02, spare=True))
+    """While the contexts are idle, a window that still grows is looked at every half second."""
+    call = buffering().after(heard(0.48, load=0.0)).when(heard(0.02, load=0.0))
+    assert asked(call) == (Cut.EAGER, 0.0, 0.5)
+
+
+def test_load_widens_the_step() -> None:
+    """With half of the contexts' time in use, looks are a second apart."""
+    call = buffering().after(heard(0.98, load=0.5)).when(heard(0.02, load=0.5))
     assert asked(call) == (Cut.EAGER, 0.0, 1.0)
 
 
-def test_no_eager_look_without_a_spare_context() -> None:
-    """When no context is spare, nobody's window waits for a look ahead."""
-    buffering().when(heard(4.9, spare=False)).then("buffering", WAIT_FOR_PAUSE)
+def test_no_eager_look_at_saturation() -> None:
+    """When the contexts have no time left, nobody's window waits for a look ahead."""
+    buffering().when(heard(4.9, load=1.0)).then("buffering", WAIT_FOR_PAUSE)
 
 
 def test_no_eager_look_when_turned_off() -> None:
     """With an eager step of 0 there are no looks ahead."""
-    call = buffering(WindowSettings(eager_step_s=0.0)).when(heard(4.9, spare=True))
+    call = buffering(WindowSettings(eager_step_s=0.0)).when(heard(4.9, load=0.0))
     call.then("buffering", WAIT_FOR_PAUSE)
 
 
 def test_failed_look() -> None:
     """A look ahead that fails loses nothing: a window will hear its audio again."""
-    call = buffering().after(heard(1.0, spare=True), failed(1)).when(failed(1))
+    call = buffering().after(heard(1.0, load=0.0), failed(1)).when(failed(1))
     noted = Note("look_failed", "window 1 (0.0 to 1.0 s): out of memory")
     call.then("buffering", noted, AbandonInference(1))
     call.when(END)
@@ -142,11 +148,11 @@ def test_failed_look() -> None:
 
 
 def test_second_look_sees_the_whole_window() -> None:
-    """The second look is due a second after the first, and sees the window from its start."""
-    call = buffering().after(heard(1.0, spare=True), done(1, "one two"))
-    call.when(heard(0.9, spare=True)).then("buffering", WAIT_FOR_PAUSE)
-    call.when(heard(0.1, spare=True))
-    assert asked(call) == (Cut.EAGER, 0.0, 2.0)
+    """The second look is due half a second later, and sees the window from its start."""
+    call = buffering().after(heard(1.0, load=0.0), done(1, "one two"))
+    call.when(heard(0.4, load=0.0)).then("buffering", WAIT_FOR_PAUSE)
+    call.when(heard(0.1, load=0.0))
+    assert asked(call) == (Cut.EAGER, 0.0, 1.5)
 
 
 # ---------------------------------------------------------------- words held back

@@ -5,6 +5,7 @@ from callfsm.call.call import Call
 from callfsm.call.effects import ForwardText, Note
 from callfsm.call.events import EndReason
 from callfsm.call.handlers import HELD
+from callfsm.call.settings import WindowSettings
 from callfsm.call.table import call_machine
 from callfsm.fsm.table import Event, Policy, SetTimer
 from callfsm.fsm.testing import Scenario, given
@@ -29,9 +30,9 @@ from specs.policies import every_other_event
 HOLD = SetTimer(HELD, 1.2, ev.HeldWordsElapsed())
 
 
-def second_window() -> Scenario[Call]:
+def second_window(windows: WindowSettings | None = None) -> Scenario[Call]:
     """Two full windows of a sentence; the second, 4 to 9 s, is with the inference actor."""
-    return buffering().after(heard(5.0), done(1, TWELVE), ev.TextAccepted(1), heard(4.0))
+    return buffering(windows).after(heard(5.0), done(1, TWELVE), ev.TextAccepted(1), heard(4.0))
 
 
 def test_new_text() -> None:
@@ -62,7 +63,7 @@ def test_words_in_the_overlap_are_held() -> None:
 
 def test_next_window_repairs_held_words() -> None:
     """A word cut by the edge of a window is repaired by the next one, and none comes twice."""
-    call = second_window().when(done(2, "eleven twelve thirteen"))
+    call = second_window().when(done(2, "eleven twelve thirteen", 4.0))
     assert forwarded(call) == "eleven twelve thirteen"
 
 
@@ -70,13 +71,14 @@ def test_real_repetitions_survive() -> None:
     """A word that was said three times is forwarded three times."""
     call = buffering().after(heard(5.0)).when(done(1, "no no no", 3.6))
     assert forwarded(call) == "no"
-    call.after(ev.TextAccepted(1), heard(4.0)).when(done(2, "no no"))
+    call.after(ev.TextAccepted(1), heard(4.0)).when(done(2, "no no", 4.0))
     assert forwarded(call) == "no no"
 
 
 def test_overlap_without_a_common_word() -> None:
     """When the overlap has no word in common, the windows are joined by time, and it is noted."""
-    call = second_window().when(done(2, "something else", 0.6))
+    no_context = WindowSettings(context_s=0.0)
+    call = second_window(no_context).when(done(2, "something else", 0.6))
     call.then("forwarding", Note("overlap_unaligned", "window 2"), ForwardText)
     assert forwarded(call) == "eleven something else"
 
@@ -98,13 +100,13 @@ def test_context_is_not_forwarded_again() -> None:
 
 def test_look_ahead_holds_its_words() -> None:
     """The first look at a growing window forwards nothing: its words may change."""
-    call = buffering().after(heard(1.0, spare=True)).when(done(1, "one two"))
+    call = buffering().after(heard(1.0, load=0.0)).when(done(1, "one two"))
     call.then("buffering", HOLD)
 
 
 def test_two_looks_that_agree() -> None:
     """Words that two looks at a growing window agree on are forwarded."""
-    call = buffering().after(heard(1.0, spare=True), done(1, "one two"), heard(1.0, spare=True))
+    call = buffering().after(heard(1.0, load=0.0), done(1, "one two"), heard(1.0, load=0.0))
     call.when(done(2, "one two three"))
     assert forwarded(call) == "one two"
 

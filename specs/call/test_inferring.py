@@ -206,7 +206,7 @@ def test_last_words_behind_a_full_buffer(runtime: SimulatedRuntime) -> None:
     call.when(done(1, "")).then("inferring", ResumeReading(), Transcribe)
     call.after(chunk(1.0), done(2, "")).when(END)
     assert call.state == "inferring"
-    call.when(done(3, "good bye"))
+    call.when(done(3, "good bye", 9.0))
     assert forwarded(call) == "good bye"
 
 

@@ -77,16 +77,17 @@ def test_context() -> None:
 
 
 def test_context_is_limited() -> None:
-    """What lies further back than eight seconds from the end is no context."""
-    call = inferring().after(TEXT_1, ev.TextAccepted(1), quiet(6.5)).when(chunk(1.0))
+    """What lies further back than fifteen seconds from the end is no context."""
+    call = inferring().after(TEXT_1, ev.TextAccepted(1), quiet(13.5)).when(chunk(1.0))
     window = call.the(Transcribe).window
-    assert (window.start_s, window.fresh_s, window.end_s) == (7.2, 7.2, 8.5)
+    assert (window.start_s, window.fresh_s, window.end_s) == (14.2, 14.2, 15.5)
 
 
-def test_full_window_needs_no_context() -> None:
-    """A full window is long enough to be judged alone."""
+def test_context_of_a_full_window() -> None:
+    """A full window has as much context as fits."""
     call = inferring().after(TEXT_1, ev.TextAccepted(1)).when(heard(5.0))
-    assert call.the(Transcribe).window.start_s == 1.0
+    window = call.the(Transcribe).window
+    assert (window.start_s, window.fresh_s, window.end_s) == (0.0, 1.0, 6.0)
 
 
 @every_other_event(
