@@ -53,8 +53,9 @@ TOO_LOW = "FAIL turnstile: 63.6 % shown, 100 % is asked for"
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A stranger's project: a table in a module, and specs of its two states in two files."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")  # 0.5 s a run
     pytester.makepyfile(turnstile=TURNSTILE.read_text(), test_locked=LOCKED, test_open=OPEN)
     return pytester
 

@@ -6,11 +6,13 @@ python -m examples.phone_menu 2 4711 answer
 
 import sys
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import gevent
 from gevent.event import Event as Signal
 
 from callfsm.fsm.actor import Actor
+from callfsm.fsm.machine import Turn
 from callfsm.fsm.table import Effect, Event
 from callfsm.runtimes.gevent import GeventRuntime
 from examples.phone_menu.call import Answered, Call, Digit, HungUp, PutThrough, Record, Ring, Say
@@ -58,6 +60,15 @@ def play(caller: Actor[Call], words: Iterable[str]) -> None:
 
 def main(script: list[str]) -> None:
     over = Signal()
+
+    def observe(actor: Actor[Any], turn: Turn) -> None:
+        if actor.model.state == "over":
+            over.set()
+
+    def crashed(error: Exception) -> None:
+        print(f"the menu crashed: {error!r}")
+        over.set()
+
     runtime = GeventRuntime()
     caller = Actor(
         "caller",
@@ -65,8 +76,8 @@ def main(script: list[str]) -> None:
         Call(),
         runtime=runtime,
         perform=show,
-        crashed=lambda error: over.set(),
-        observers=(lambda actor, turn: over.set() if actor.model.state == "over" else None,),
+        crashed=crashed,
+        observers=(observe,),
     )
     runtime.start()
     caller.start()

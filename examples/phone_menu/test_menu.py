@@ -29,11 +29,6 @@ def caller(*pressed: str) -> Scenario[Call]:
     return given(menu_machine, Call()).after(*(Digit(key) for key in pressed))
 
 
-def live_caller(*pressed: str) -> Simulation[Call]:
-    """The same in simulated time."""
-    return simulate(menu_machine, Call()).after(*(Digit(key) for key in pressed))
-
-
 def test_sales() -> None:
     """1 rings sales."""
     caller().when(Digit("1")).then("ringing", Ring("sales"))
@@ -56,6 +51,16 @@ def test_wrong_key() -> None:
     caller("9", "9").when(Digit("9")).then("over", Say("Good bye."))
 
 
+def test_answered() -> None:
+    """Somebody picks up: the caller is put through."""
+    caller("1").when(Answered()).then("over", PutThrough("sales"))
+
+
+def live_caller(*pressed: str) -> Simulation[Call]:
+    """The same in simulated time: time-outs come when time passes."""
+    return simulate(menu_machine, Call()).after(*(Digit(key) for key in pressed))
+
+
 def test_silence() -> None:
     """Five silent seconds count as a wrong key."""
     silent = live_caller()
@@ -72,16 +77,6 @@ def test_slow_account() -> None:
     for key in "2999":
         slow.when(Digit(key))
     slow.when(Digit("9")).then("ringing", Ring("support for account 9999"))
-
-
-def test_slow_account_after_other_mistakes() -> None:
-    """Silence at the account is the third mistake of a caller who made two."""
-    caller("9", "9", "2").when(TimeUp()).then("over", Say("Good bye."))
-
-
-def test_answered() -> None:
-    """Somebody picks up: the caller is put through."""
-    caller("1").when(Answered()).then("over", PutThrough("sales"))
 
 
 def test_nobody_answers() -> None:
@@ -120,3 +115,8 @@ def test_hang_up(state: str) -> None:
 def test_everything_else(state: str, event: Event, policy: Policy) -> None:
     """What no row takes is ignored where it can happen, and refused where it cannot."""
     given(menu_machine, Call(), state).when(event).then_policy(policy)
+
+
+def test_third_mistake_at_the_account() -> None:
+    """Silence at the account ends the call of a caller who made two mistakes before."""
+    caller("9", "9", "2").when(TimeUp()).then("over", Say("Good bye."))

@@ -130,3 +130,9 @@ def test_state_timer_is_an_effect_of_the_machine_only() -> None:
     assert isinstance(timer, SetTimer)
     assert timer.name == STATE_TIMER
     locked().when(Coin(50)).then("open")
+
+
+def test_what_the_start_asks_for() -> None:
+    """Before any event, `then` judges the start: here it asks for nothing."""
+    locked().then("locked")
+    simulate(turnstile_machine, Turnstile()).then("locked")
