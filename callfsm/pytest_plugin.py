@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     elif (options.fsm_cov or options.fsm_cov_fail_under is not None) and not options.collectonly:
         from callfsm.testing.pytest_coverage import TransitionCoverage
 
-        if str(config.rootpath) not in sys.path:
+        if str(config.rootpath) not in sys.path:  # the user's modules, which need not be installed
             sys.path.insert(0, str(config.rootpath))
         targets = [name for name in options.fsm_cov or () if name] or config.getini("fsm_cov")
         coverage = TransitionCoverage(targets, options.fsm_cov_fail_under)

@@ -8,14 +8,14 @@ timers, postponed events come back, and only the effects that the world must car
     simulate(door, Door()).after(Opened()).advance(30).then("closed", Beep())
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NoReturn, Self, TypeAlias, TypeVar
 
 from callfsm.fsm.actor import Actor
 from callfsm.fsm.machine import Machine, Step, Turn, UnexpectedEvent
 from callfsm.fsm.table import Effect, Event, M, Policy
 from callfsm.runtimes.simulated import SimulatedRuntime
-from callfsm.testing.trace import asked_for, listed, sentences
+from callfsm.testing.trace import asked_for, sentences
 
 F = TypeVar("F", bound=Effect)
 Expected: TypeAlias = Effect | type[Effect]
@@ -75,7 +75,7 @@ class Scenario(Generic[M]):
         if self.state != state:
             self._fail(f"expected state '{state}', found '{self.state}'")
         if not _match(effects, self.effects):
-            self._fail(f"expected {listed(effects)}, found {listed(self.effects)}")
+            self._fail(f"expected {_listed(effects)}, found {_listed(self.effects)}")
         return self
 
     def then_policy(self, policy: Policy) -> Self:
@@ -91,7 +91,7 @@ class Scenario(Generic[M]):
         __tracebackhide__ = True
         found = [effect for effect in self.effects if isinstance(effect, kind)]
         if len(found) != 1:
-            self._fail(f"expected one {kind.__name__}, found {listed(found)}")
+            self._fail(f"expected one {kind.__name__}, found {_listed(found)}")
         return found[0]
 
     def _start(self) -> None:
@@ -202,3 +202,8 @@ def _match(expected: Sequence[Expected], effects: Sequence[Effect]) -> bool:
         isinstance(effect, want) if isinstance(want, type) else effect == want
         for want, effect in zip(expected, effects, strict=True)
     )
+
+
+def _listed(effects: Iterable[Expected]) -> str:
+    names = [e.__name__ if isinstance(e, type) else repr(e) for e in effects]
+    return ", ".join(names) or "no effect"

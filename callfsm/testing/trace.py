@@ -1,6 +1,6 @@
 """What happened, told in sentences: the trace under the message of a spec that fails."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from callfsm.fsm.machine import STATE_TIMER, Step, Turn
 from callfsm.fsm.table import CancelTimer, Effect, Event, Policy, SetTimer
@@ -19,9 +19,9 @@ def sentences(turn: Turn) -> Iterator[str]:
     last = len(turn.steps) - 1
     for index, step in enumerate(turn.steps):
         asked = asked_for(turn) if index == last else []
-        tail = f", asked for {listed(asked)}" if asked else ""
+        tail = f", asked for {', '.join(map(_short, asked))}" if asked else ""
         verb = "followed" if index else "came"
-        yield f"in {step.source}, {shown(step.event)} {verb}: {_outcome(step)}{tail}"
+        yield f"in {step.source}, {_short(step.event)} {verb}: {_outcome(step)}{tail}"
 
 
 def asked_for(turn: Turn) -> list[Effect]:
@@ -29,15 +29,8 @@ def asked_for(turn: Turn) -> list[Effect]:
     return [effect for effect in turn.effects if not _is_state_timer(effect)]
 
 
-def listed(values: Sequence[Effect | type[Effect]]) -> str:
-    """Effects, or their types, with commas between."""
-    return ", ".join(shown(value) for value in values) or "no effect"
-
-
-def shown(value: Event | Effect | type[Effect]) -> str:
+def _short(value: Event | Effect) -> str:
     """A value as it would be written, or only its type when that says more."""
-    if isinstance(value, type):
-        return value.__name__
     text, name = repr(value), type(value).__name__
     if not text.startswith(name) or text == f"{name}()":
         return name
