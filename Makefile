@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
+SPECS      := specs examples
+DOCUMENT   := $(SPECS) --fsm-spec=docs/specs.md
+PHONE_MENU := examples.phone_menu.menu:MENU --out examples/phone_menu/diagrams
+CLIENT     := examples.reconnecting_client.table:CLIENT --out examples/reconnecting_client/diagrams
+
 .PHONY: help setup demo test check diagrams format speech clean
 help:
 	@echo "make demo | test | check | diagrams | format | speech | clean"
@@ -20,18 +25,25 @@ demo: setup  ## three calls of real speech through the whole system
 	$(BIN)/callfsm models fetch tiny.en
 	$(BIN)/callfsm demo
 
-test: setup  ## specs and tests
+test: setup  ## specs, which must show all of every table; then tests
 	$(BIN)/callfsm models fetch tiny.en
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPECS) --fsm-cov-fail-under=100
+	$(BIN)/python -m pytest tests
 
-check: setup  ## format, lint, types, diagrams
+check: setup  ## format, lint, types, diagrams, the document of the specs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/callfsm diagram --check
+	$(BIN)/callfsm diagram $(PHONE_MENU) --check
+	$(BIN)/callfsm diagram $(CLIENT) --check
+	$(BIN)/python -m pytest -q $(DOCUMENT) --fsm-spec-check
 
-diagrams: setup  ## draw the machines again
+diagrams: setup  ## draw the machines, and write the document of the specs again
 	$(BIN)/callfsm diagram
+	$(BIN)/callfsm diagram $(PHONE_MENU)
+	$(BIN)/callfsm diagram $(CLIENT)
+	$(BIN)/python -m pytest -q $(DOCUMENT)
 
 format: setup
 	$(BIN)/ruff format .

@@ -151,13 +151,26 @@ def test_specs_need_only_the_library() -> None:
 
 def test_nothing_is_monkey_patched() -> None:
     """gevent's monkey-patching changes other people's modules: nobody imports it."""
-    folders = ("callfsm", "service", "specs", "tests")
+    folders = ("callfsm", "examples", "service", "specs", "tests")
     assert [path for folder in folders for path in importers(folder, "gevent.monkey")] == []
 
 
+def test_spec_tools_need_no_pytest() -> None:
+    """Scenarios and coverage work under any test runner; three files are pytest's plugin."""
+    assert importers("callfsm", "pytest") == {
+        "callfsm/pytest_plugin.py",
+        "callfsm/testing/pytest_coverage.py",
+        "callfsm/testing/pytest_document.py",
+    }
+
+
 def test_nothing_is_imported_behind_our_back() -> None:
-    """The tests here read import statements, so the library has no other way to import."""
+    """The tests here read import statements, so the library has no other way to import.
+
+    The pytest plugin alone does: it imports the user's tables, which the command line names.
+    """
     assert importers("callfsm", "importlib.import_module", "runpy", "imp") == set()
+    assert importers("callfsm", "pkgutil") == {"callfsm/testing/pytest_coverage.py"}
     for path in sources("callfsm"):
         nodes = list(ast.walk(tree(path)))
         names = {node.id for node in nodes if isinstance(node, ast.Name)}

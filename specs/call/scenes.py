@@ -6,8 +6,8 @@ from callfsm.call.effects import ForwardText, Transcribe
 from callfsm.call.segmenter import Cut
 from callfsm.call.settings import CallSettings, WindowSettings
 from callfsm.call.table import call_machine
-from callfsm.fsm.testing import Scenario, Simulation, given, simulate
 from callfsm.runtimes.simulated import SimulatedRuntime
+from callfsm.testing import Scenario, Simulation, given, simulate
 from callfsm.words import Word
 from specs.audio import LoudIsSpeech, silence, speech
 

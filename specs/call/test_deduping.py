@@ -8,7 +8,7 @@ from callfsm.call.handlers import HELD
 from callfsm.call.settings import WindowSettings
 from callfsm.call.table import call_machine
 from callfsm.fsm.table import Event, Policy, SetTimer
-from callfsm.fsm.testing import Scenario, given
+from callfsm.testing import Scenario, given
 from callfsm.words import Word
 from specs.call.scenes import (
     STALE_ACCEPT,

@@ -6,7 +6,7 @@ from callfsm.call.events import EndReason
 from callfsm.call.segmenter import Cut
 from callfsm.call.table import call_machine
 from callfsm.fsm.table import Event, Policy
-from callfsm.fsm.testing import given
+from callfsm.testing import given
 from specs.audio import speech
 from specs.call.scenes import (
     NEW_TEXT,

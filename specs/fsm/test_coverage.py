@@ -1,7 +1,6 @@
 """Coverage: which facts of a table were shown."""
 
-from callfsm.fsm.coverage import Coverage
-from callfsm.fsm.testing import given
+from callfsm.testing import Coverage, given
 from specs.fsm.turnstile import Coin, Maintain, Push, TooLate, Turnstile, turnstile_machine
 
 

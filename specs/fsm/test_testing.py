@@ -6,8 +6,8 @@ import pytest
 
 from callfsm.fsm.machine import STATE_TIMER
 from callfsm.fsm.table import Policy, SetTimer
-from callfsm.fsm.testing import Scenario, given, simulate
 from callfsm.runtimes.simulated import SimulatedRuntime
+from callfsm.testing import Scenario, given, simulate
 from specs.fsm.turnstile import Coin, Maintain, Push, Return, Turnstile, turnstile_machine
 
 
@@ -30,14 +30,41 @@ def test_given_state() -> None:
 
 def test_wrong_state_fails_with_the_trace() -> None:
     """A wrong state fails, and the failure tells what happened, step by step."""
-    scenario = locked().after(Coin(50), Push()).when(Push())
+    scenario = locked().after(Coin(50), Coin(50), Push(), Coin(10)).when(Push())
     with pytest.raises(AssertionError) as failure:
         scenario.then("open")
     assert str(failure.value).splitlines() == [
         "turnstile: expected state 'open', found 'locked'",
-        "      locked + Coin -> open",
-        "      open + Push -> locked",
-        "  >   locked + Push -> locked (ignored)",
+        "    it started in locked",
+        "    in locked, Coin(cents=50) came: went to open",
+        "    in open, Coin(cents=50) came: it was postponed",
+        "    in open, Push came: went to locked",
+        "    in locked, Coin(cents=10) came: stayed in locked, asked for Return(cents=10)",
+        "  > in locked, Push came: it was ignored",
+    ]
+
+
+def test_trace_tells_how_time_passed() -> None:
+    """In a simulation the trace says how long it took, and which time-outs that led to."""
+    turnstile = simulate(turnstile_machine, Turnstile()).after(Coin(50)).advance(12.5)
+    with pytest.raises(AssertionError) as failure:
+        turnstile.then("open")
+    assert str(failure.value).splitlines() == [
+        "turnstile: expected state 'open', found 'locked'",
+        "    it started in locked",
+        "    in locked, Coin(cents=50) came: went to open",
+        "  > 12.5 s passed",
+        "  > in open, TooLate came: went to locked",
+    ]
+
+
+def test_trace_of_one_put_straight_into_a_state() -> None:
+    """The trace says so when the model did not get into its state by itself."""
+    with pytest.raises(AssertionError) as failure:
+        given(turnstile_machine, Turnstile(), "open").when(Push()).then("open")
+    assert str(failure.value).splitlines()[1:] == [
+        "    it was put in open",
+        "  > in open, Push came: went to locked",
     ]
 
 
@@ -66,7 +93,10 @@ def test_policies() -> None:
 
 def test_rejected_event_fails() -> None:
     """A rejected event fails every spec that does not expect it."""
-    with pytest.raises(AssertionError, match=r"(?s)rejected.*Maintain -> locked \(rejected\)"):
+    with pytest.raises(
+        AssertionError,
+        match=r"(?s)this event is rejected.*in locked, Maintain came: it was rejected",
+    ):
         locked().after(Maintain())
     with pytest.raises(AssertionError, match="rejected"):
         simulate(turnstile_machine, Turnstile()).when(Maintain()).then("locked")
@@ -100,3 +130,9 @@ def test_state_timer_is_an_effect_of_the_machine_only() -> None:
     assert isinstance(timer, SetTimer)
     assert timer.name == STATE_TIMER
     locked().when(Coin(50)).then("open")
+
+
+def test_what_the_start_asks_for() -> None:
+    """Before any event, `then` judges the start: here it asks for nothing."""
+    locked().then("locked")
+    simulate(turnstile_machine, Turnstile()).then("locked")

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from callfsm.fsm.testing import Scenario, given
 from callfsm.inference import events as ev
 from callfsm.inference.engine import AudioWindow, Transcript
 from callfsm.inference.pool import Pool
 from callfsm.inference.table import inference_machine
+from callfsm.testing import Scenario, given
 from callfsm.words import Word
 
 AUDIO = AudioWindow(np.zeros(0, np.float32))

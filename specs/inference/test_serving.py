@@ -1,12 +1,12 @@
 """serving: contexts take requests, most urgent first."""
 
 from callfsm.fsm.table import Event, Policy, SetTimer
-from callfsm.fsm.testing import simulate
 from callfsm.inference import events as ev
 from callfsm.inference.events import AbortBatch, Answer, LoadContext, RunBatch
 from callfsm.inference.pool import Pool
 from callfsm.inference.table import inference_machine
 from callfsm.runtimes.simulated import SimulatedRuntime
+from callfsm.testing import simulate
 from specs.inference.scenes import (
     TRANSCRIPT,
     batch_done,

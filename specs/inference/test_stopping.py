@@ -1,12 +1,12 @@
 """stopping: what runs is finished, the rest is refused."""
 
 from callfsm.fsm.table import Event, Policy
-from callfsm.fsm.testing import simulate
 from callfsm.inference import events as ev
 from callfsm.inference.events import AbortBatch, Answer, CloseContexts
 from callfsm.inference.pool import Pool
 from callfsm.inference.table import inference_machine
 from callfsm.runtimes.simulated import SimulatedRuntime
+from callfsm.testing import simulate
 from specs.inference.scenes import (
     NO_MORE,
     TRANSCRIPT,

@@ -1,10 +1,10 @@
 """A link brought into each of its states on the way that a real one takes."""
 
-from callfsm.fsm.testing import Scenario, Simulation, given, simulate
 from callfsm.link import events as ev
 from callfsm.link.link import Link
 from callfsm.link.table import link_machine
 from callfsm.runtimes.simulated import SimulatedRuntime
+from callfsm.testing import Scenario, Simulation, given, simulate
 
 HELLO, BYE = ev.Deliver("hello"), ev.Deliver("good bye")
 

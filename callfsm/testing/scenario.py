@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NoReturn, Self, TypeAlias, TypeVar
 
 from callfsm.fsm.actor import Actor
-from callfsm.fsm.machine import STATE_TIMER, Machine, Step, Turn, UnexpectedEvent
-from callfsm.fsm.table import CancelTimer, Effect, Event, M, Policy, SetTimer
+from callfsm.fsm.machine import Machine, Step, Turn, UnexpectedEvent
+from callfsm.fsm.table import Effect, Event, M, Policy
 from callfsm.runtimes.simulated import SimulatedRuntime
+from callfsm.testing.trace import asked_for, sentences
 
 F = TypeVar("F", bound=Effect)
 Expected: TypeAlias = Effect | type[Effect]
@@ -23,19 +24,31 @@ Expected: TypeAlias = Effect | type[Effect]
 class Scenario(Generic[M]):
     """One machine and one model. Verbs return the scenario, so that a spec is one sentence.
 
-    `steps` and `effects` are those of the last verb, `history` holds every step so far.
+    `steps` and `effects` are those of the last verb; a failure tells the whole story so far.
     """
 
-    def __init__(self, machine: Machine[M], model: M) -> None:
+    def __init__(self, machine: Machine[M], model: M, state: str | None = None) -> None:
         self.machine = machine
         self.model = model
-        self.history: list[Step] = []
-        self.steps: list[Step] = []
         self.effects: list[Effect] = []
+        self._story: list[Turn | str] = []
+        self._last = 0  # where the last verb begins in it
+        if state is None:
+            self._story.append(f"it started in {machine.table.initial}")
+            self._start()
+        else:
+            model.state = machine.table.state(state).name
+            self._story.append(f"it was put in {state}")
 
     @property
     def state(self) -> str:
         return self.model.state
+
+    @property
+    def steps(self) -> list[Step]:
+        """The events that the last verb led to, internal ones included, each with its outcome."""
+        turns = (turn for turn in self._story[self._last :] if isinstance(turn, Turn))
+        return [step for turn in turns for step in turn.steps]
 
     def after(self, *events: Event) -> Self:
         """These came before; AssertionError when one is rejected."""
@@ -81,23 +94,24 @@ class Scenario(Generic[M]):
             self._fail(f"expected one {kind.__name__}, found {_listed(found)}")
         return found[0]
 
+    def _start(self) -> None:
+        turn = self.machine.start(self.model)
+        self._story.append(turn)
+        self.effects += asked_for(turn)
+
     def _begin(self) -> None:
-        self.steps, self.effects = [], []
+        self._last = len(self._story)
+        self.effects = []
 
     def _take(self, event: Event) -> None:
         source = self.state
         try:
             turn = self.machine.handle(self.model, event)
         except UnexpectedEvent as error:
-            self._see_steps([Step(source, error.event, error.state, None, Policy.REJECT)])
+            self._story.append(_rejected(source, error))
             return
-        self._see_steps(turn.steps)
-        self.effects += [effect for effect in turn.effects if not _is_state_timer(effect)]
-
-    def _see_steps(self, steps: Iterable[Step]) -> None:
-        for step in steps:
-            self.steps.append(step)
-            self.history.append(step)
+        self._story.append(turn)
+        self.effects += asked_for(turn)
 
     def _refuse_rejected(self) -> None:
         __tracebackhide__ = True
@@ -106,16 +120,18 @@ class Scenario(Generic[M]):
 
     def _fail(self, what: str) -> NoReturn:
         __tracebackhide__ = True
-        before = self.history[: len(self.history) - len(self.steps)]
-        trace = [*(f"      {step}" for step in before), *(f"  >   {step}" for step in self.steps)]
-        raise AssertionError("\n".join([f"{self.machine.table.name}: {what}", *trace]))
+        lines = [f"{self.machine.table.name}: {what}"]
+        for index, part in enumerate(self._story):
+            mark = ">" if index >= self._last else " "
+            told = [part] if isinstance(part, str) else sentences(part)
+            lines += (f"  {mark} {sentence}" for sentence in told)
+        raise AssertionError("\n".join(lines))
 
 
 class Simulation(Scenario[M]):
     """A scenario run as an actor. Timers are carried out, so they are no longer effects."""
 
     def __init__(self, machine: Machine[M], model: M, runtime: SimulatedRuntime) -> None:
-        super().__init__(machine, model)
         self.runtime = runtime
         self._error: Exception | None = None
         self.actor = Actor(
@@ -127,14 +143,18 @@ class Simulation(Scenario[M]):
             crashed=self._crashed,
             observers=(self._observe,),
         )
-        self.actor.start()
+        super().__init__(machine, model)
 
     def advance(self, seconds: float) -> Self:
         """Let time pass; then judge what the timers that fired led to."""
         self._begin()
+        self._story.append(f"{seconds:g} s passed")
         self.runtime.advance(seconds)
         self._raise_error()
         return self
+
+    def _start(self) -> None:
+        self.actor.start()
 
     def _take(self, event: Event) -> None:
         self.actor.tell(event)
@@ -145,12 +165,11 @@ class Simulation(Scenario[M]):
         self.effects.append(effect)
 
     def _observe(self, actor: Actor[Any], turn: Turn) -> None:
-        self._see_steps(turn.steps)
+        self._story.append(turn)
 
     def _crashed(self, error: Exception) -> None:
         if isinstance(error, UnexpectedEvent):
-            step = Step(error.state, error.event, error.state, None, Policy.REJECT)
-            self._see_steps([step])
+            self._story.append(_rejected(error.state, error))
         else:
             self._error = error
 
@@ -164,12 +183,7 @@ def given(machine: Machine[M], model: M, state: str | None = None) -> Scenario[M
 
     Raises KeyError when the table has no such state.
     """
-    scenario = Scenario(machine, model)
-    if state is None:
-        scenario.effects += machine.start(model).effects
-    else:
-        model.state = machine.table.state(state).name
-    return scenario
+    return Scenario(machine, model, state)
 
 
 def simulate(
@@ -179,8 +193,8 @@ def simulate(
     return Simulation(machine, model, runtime if runtime is not None else SimulatedRuntime())
 
 
-def _is_state_timer(effect: Effect) -> bool:
-    return isinstance(effect, SetTimer | CancelTimer) and effect.name == STATE_TIMER
+def _rejected(source: str, error: UnexpectedEvent) -> Turn:
+    return Turn(steps=[Step(source, error.event, error.state, None, Policy.REJECT)])
 
 
 def _match(expected: Sequence[Expected], effects: Sequence[Effect]) -> bool:

@@ -4,7 +4,7 @@ A row is one fact per source state, a guard is two (it was true, it was false) p
 and so is every state x event pair that has a policy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -59,6 +59,24 @@ class Coverage:
         self._shown.update(_shown_by(self.machine.table, step))
 
     @property
+    def shown_numbers(self) -> list[int]:
+        """Which of `facts` were shown, by index: what another process can be told."""
+        return [number for number, fact in enumerate(self.facts) if fact in self._shown]
+
+    def add_numbers(self, numbers: Iterable[int]) -> None:
+        """Add what another process found, as its `shown_numbers`."""
+        self._shown.update(self.facts[number] for number in numbers)
+
+    @property
+    def name(self) -> str:
+        return self.machine.table.name
+
+    @property
+    def percent(self) -> float:
+        """How much of all the table says was shown."""
+        return 100.0 * (1.0 - len(self.missing) / max(1, len(self.facts)))
+
+    @property
     def missing(self) -> tuple[Fact, ...]:
         """The facts that nothing has shown, in the order of the table."""
         return tuple(fact for fact in self.facts if fact not in self._shown)
@@ -70,7 +88,7 @@ class Coverage:
             facts = sum(fact.what == what for fact in self.facts)
             shown = facts - sum(fact.what == what for fact in missing)
             counts.append(f"{shown} of {facts} {what}")
-        return f"{self.machine.table.name}: {', '.join(counts)}"
+        return f"{self.name}: {', '.join(counts)}"
 
 
 def _facts_of(table: Table[Any]) -> Iterator[Fact]:

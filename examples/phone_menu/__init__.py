@@ -1,0 +1,1 @@
+"""A phone menu: press a key, give an account number, be put through, or leave a message."""
