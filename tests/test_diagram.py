@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -30,18 +30,22 @@ from service.cli.diagram import diagram
 OURS = pytest.mark.parametrize("table", [CALL, INFERENCE, LINK], ids=lambda table: table.name)
 
 
+@dataclass(frozen=True)
 class Coin(Event):
     """Money."""
 
 
+@dataclass(frozen=True)
 class Push(Event):
     """A person."""
 
 
+@dataclass(frozen=True)
 class Wait(Event):
     """Nobody came."""
 
 
+@dataclass(frozen=True)
 class Broke(Event):
     """Raised by the gate itself."""
 
@@ -116,6 +120,7 @@ class TestGraph:
         [
             (lambda gate: gate.settings.lock_s, "lock_s"),
             (lambda gate: 2.5, "2.5 s"),
+            (600.0, "600 s"),
             (lambda gate: gate.a * 2, "…"),
         ],
     )
@@ -127,6 +132,16 @@ class TestGraph:
         timeout = graph_of(table, Show(), policies=False).nodes[0].timeout
         assert timeout is not None
         assert (timeout.after, timeout.event) == (spelt, "Wait")
+
+    def test_lists_what_a_state_s_own_policy_decides(self) -> None:
+        """The policy of a state stands beside the explicit ones, with the events left to it."""
+        silent = tuple(replace(state, rest=Policy.REJECT) for state in GATE.states)
+        table = replace(GATE, states=silent, rest=(GATE.rest[0],))
+        gone = graph_of(table, Show(), policies=True).defaults[1]
+        assert (gone.sources, gone.policy) == (("gone",), Policy.REJECT)
+        assert sorted(gone.events) == ["Broke", "Coin", "Push", "Wait"]
+        assert "| Coin | " in render(table, Format.MARKDOWN)
+        assert "rejects Coin" in render(table, Format.SVG, Show(policies=True))
 
     def test_refuses_a_wrong_table(self) -> None:
         """A table that the lint refuses is not drawn."""
@@ -396,6 +411,8 @@ class TestCommand:
         """A table in a module of the current folder is drawn in the format asked for."""
         source = (
             "from callfsm.fsm.table import *\n"
+            "from dataclasses import dataclass\n"
+            "@dataclass(frozen=True)\n"
             "class Tick(Event): pass\n"
             "CLOCK = Table('my clock', 'ticks', 'on', (State('on', '', waits_forever=True),),\n"
             "              (Row('on', Tick, STAY),), ())\n"
