@@ -22,12 +22,15 @@ from callfsm.fsm.diagram.graph import Graph, Label, Node, Rule, graph_of
 from callfsm.fsm.diagram.layout import LABEL_CHAR, LABEL_PX, LINE, Wire, lay_out
 from callfsm.fsm.diagram.readme import block, with_blocks
 from callfsm.fsm.lint import TableError
+from callfsm.fsm.supervision import SUPERVISION
 from callfsm.fsm.table import STAY, After, Event, Kind, Policy, Rest, Row, State, Table
 from callfsm.inference.table import INFERENCE
 from callfsm.link.table import LINK
 from service.cli.diagram import diagram
 
-OURS = pytest.mark.parametrize("table", [CALL, INFERENCE, LINK], ids=lambda table: table.name)
+OURS = pytest.mark.parametrize(
+    "table", [CALL, INFERENCE, LINK, SUPERVISION], ids=lambda table: table.name
+)
 
 
 @dataclass(frozen=True)
@@ -370,12 +373,13 @@ def run(*arguments: str) -> tuple[int, str]:
 
 @pytest.mark.usefixtures("folder")
 class TestCommand:
-    def test_draws_our_three_machines(self, folder: Path) -> None:
+    def test_draws_our_machines(self, folder: Path) -> None:
         """Without arguments: an SVG, a Mermaid and a Markdown file for each of ours."""
         assert run() == (0, "")
         names = {path.name for path in (folder / "diagrams").iterdir()}
         endings = (".svg", ".mmd", ".md")
-        assert names == {f"{t}{end}" for t in ("call", "inference", "link") for end in endings}
+        ours = ("call", "inference", "link", "supervision")
+        assert names == {f"{table}{end}" for table in ours for end in endings}
 
     def test_finds_nothing_out_of_date_in_what_it_wrote(self) -> None:
         """`--check` is silent right after a run."""

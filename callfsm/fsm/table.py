@@ -4,6 +4,9 @@ A machine takes one event at a time and answers with effects. A row says: in thi
 event (if the guard holds), do this and go there. Every state x event pair without a row has a
 policy: ignore, postpone, or reject. Nothing here runs; `machine` executes a table, `lint` refuses a
 wrong one, `diagram` draws it.
+
+Generic dataclasses have no slots: in Python 3.11 a frozen one with slots cannot be made by
+`Table[Door](...)`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -77,7 +80,7 @@ class Kind(Enum):
     FINAL = "final"  # the end
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class After(Generic[M]):
     """A state's time-out: `event` is posted when the state was not entered for this long.
 
@@ -92,7 +95,7 @@ class After(Generic[M]):
         return self.seconds(model) if callable(self.seconds) else self.seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State(Generic[M]):
     """A state, what it means, and what is done whenever it is entered or left.
 
@@ -119,7 +122,7 @@ class RowOf(Generic[M]):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row(RowOf[M], Generic[M, E]):
     """In `source`, on `event`, if `when` holds: `do`, then go to `target`.
 
@@ -161,7 +164,7 @@ class Rest:
         return f"{'|'.join(self.sources)} + {events}: {self.policy.value}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table(Generic[M]):
     """A whole machine. `internal` names the events that only handlers raise."""
 
