@@ -1,7 +1,8 @@
 """A graph as one SVG file that needs nothing: fills, fonts and legend are all in it.
 
 Every state is a group `state-NAME`, every edge a group `edge-SOURCE-TARGET`, so that a page which
-holds the picture can mark the state a call is in and the edges it took.
+holds the picture can mark the state a call is in (class `current`) and the edge it took (`last`);
+`live` has the data.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from callfsm.fsm.diagram.layout import (
     lay_out,
 )
 from callfsm.fsm.diagram.legend import Legend
-from callfsm.fsm.diagram.looks import LOOKS
+from callfsm.fsm.diagram.looks import LIVE, LOOKS
 from callfsm.fsm.diagram.signs import again, clock, rect, stays
 
 CODE = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -76,6 +77,11 @@ def _style() -> str:
         rules.append(f".fsm .{look} rect {{ fill: {colours.fill}; stroke: {colours.line}; }}")
         rules.append(f".fsm .{look} .name {{ fill: {colours.text}; }}")
         rules.append(f".fsm .{look} .parting {{ stroke: {colours.line}; opacity: 0.35; }}")
+    rules += [
+        f".fsm .current rect {{ stroke: {LIVE}; stroke-width: 4; }}",
+        f".fsm .last .line {{ stroke: {LIVE}; stroke-width: 3; }}",
+        f".fsm .last .head {{ fill: {LIVE}; }}",
+    ]
     return "\n".join(rules)
 
 
