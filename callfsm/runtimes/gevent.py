@@ -48,6 +48,7 @@ class GeventRuntime:
         """Stop giving turns; what still waits is not handled."""
         self._alarm.stop()
         self._ready.clear()
+        self._queued.clear()
         if self._dispatcher is not None:
             self._dispatcher.kill()
 
