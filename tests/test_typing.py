@@ -1,13 +1,9 @@
 """What mypy says of user code: nothing of good code, and the very line of a misuse."""
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
-from mypy import api
-
-ROOT = Path(__file__).parents[1]
+from strict_mypy import check
 
 GOOD = """
 from collections.abc import Iterator
@@ -184,16 +180,11 @@ MISUSES = {
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, str]]:
     """What mypy --strict says of each module, by line; one run for all of them."""
-    folder = tmp_path_factory.mktemp("typing")
     names = {"good": "good.py", **{what: f"bad_{n}.py" for n, what in enumerate(MISUSES)}}
-    for what, name in names.items():
-        (folder / name).write_text(GOOD + (MISUSES[what][0] if what in MISUSES else ""))
-    (folder / "mypy.ini").write_text(f"[mypy]\nstrict = true\nmypy_path = {ROOT}\n")
-    files = [str(folder / name) for name in names.values()]
-    options = ["--config-file", str(folder / "mypy.ini"), "--python-executable", sys.executable]
-    cache = ROOT / ".mypy_cache" / "snippets"
-    said, trouble, _ = api.run([*options, "--cache-dir", str(cache), *files])
-    assert not trouble
+    sources = {
+        name: GOOD + (MISUSES[what][0] if what in MISUSES else "") for what, name in names.items()
+    }
+    said = check(tmp_path_factory.mktemp("typing"), sources)
     found: dict[str, dict[int, str]] = {what: {} for what in names}
     by_file = {name: what for what, name in names.items()}
     for name, line, message in re.findall(r"(\w+\.py):(\d+): error: (.*)", said):

@@ -6,8 +6,7 @@ that led to them. `transitions` chooses the row and moves the state; what it doe
 many models (queues, exceptions, time-outs) is left to the actor around it.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -110,7 +109,9 @@ class Machine(Generic[M]):
     def start(self, model: M) -> Turn:
         """Enter the initial state: its time-out and its `enter` action."""
         model.state = self.table.initial
-        return self._finish(model, Turn(), list(_enter(self.table.state(model.state), model)))
+        out: list[Effect] = []
+        _enter(self.table.state(model.state), model, out)
+        return self._finish(model, Turn(), out)
 
     def handle(self, model: M, event: Event) -> Turn:
         """Take `event` and every internal event it raises.
@@ -123,18 +124,14 @@ class Machine(Generic[M]):
         return self._finish(model, turn, out)
 
     def _finish(self, model: M, turn: Turn, out: list[Effect]) -> Turn:
-        """Sort the effects, running what they raise until nothing more is raised."""
-        pending: deque[Effect] = deque(out)
-        while pending:
-            effect = pending.popleft()
+        """Sort the effects, running what they raise; `out` grows until nothing more is raised."""
+        for effect in out:
             if not isinstance(effect, Raise):
                 turn.effects.append(effect)
                 continue
             if len(turn.steps) >= MAX_INTERNAL_STEPS:
                 raise EndlessTurn(f"{self.table.name}: endless turn, last {turn.steps[-1]}")
-            raised: list[Effect] = []
-            turn.steps.append(self._step(model, effect.event, raised))
-            pending.extend(raised)
+            turn.steps.append(self._step(model, effect.event, out))
         if model.state in self._passing:
             raise EndlessTurn(f"{self.table.name}: rests in passing state '{model.state}'")
         return turn
@@ -158,11 +155,11 @@ class Machine(Generic[M]):
         return Step(source, event, source, None, self._policies.get((source, kind), Policy.REJECT))
 
 
-def _enter(state: State[M], model: M) -> Iterator[Effect]:
+def _enter(state: State[M], model: M, out: list[Effect]) -> None:
     if state.after is not None:
-        yield SetTimer(STATE_TIMER, state.after.seconds_of(model), state.after.event)
+        out.append(SetTimer(STATE_TIMER, state.after.seconds_of(model), state.after.event))
     if state.enter is not None:
-        yield from state.enter(model)
+        out.extend(state.enter(model))
 
 
 # `transitions` hands what `trigger` was given to every callback as `data.args`: the event, the list
@@ -171,7 +168,8 @@ def _enter(state: State[M], model: M) -> Iterator[Effect]:
 
 def _native_state(state: State[Any]) -> transitions.State:
     def enter(data: Any) -> None:
-        data.args[1].extend(_enter(state, data.model))
+        _, out, _ = data.args
+        _enter(state, data.model, out)
 
     def leave(data: Any) -> None:
         _, out, _ = data.args
