@@ -168,6 +168,19 @@ def test_a_reply_calls_whoever_listens_once(runtime: SimulatedRuntime) -> None:
     assert (heard, reply.value) == ([3, 4], 3)
 
 
+def test_who_answers_does_not_pay_for_who_listens(
+    runtime: SimulatedRuntime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A listener that fails is logged; the actor and the other listeners go on."""
+    shop, heard = open_shop(runtime), list[int]()
+    reply = shop.ask(Price("tea"))
+    reply.then(lambda _: heard.append(1 // 0))
+    reply.then(lambda done: heard.append(done.value))
+    runtime.settle()
+    assert (heard, shop.stopped) == ([3], False)
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_the_dead_do_not_answer(runtime: SimulatedRuntime) -> None:
     """A question to a stopped actor, and one that waits when it stops, fail at once."""
     shop = open_shop(runtime)

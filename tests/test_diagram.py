@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -352,6 +353,14 @@ class TestLayout:
     def test_writes_nothing_over_anything_in_any_machine(self, graph: Graph) -> None:
         """The same holds for any machine, however its states are joined."""
         check_readable(graph)
+
+
+@pytest.mark.parametrize("each", Format)
+def test_a_table_need_not_explain_itself(each: Format) -> None:
+    """Without notes no title ends in a colon, and no sentence is empty."""
+    states = tuple(replace(state, note="") for state in GATE.states)
+    text = render(replace(GATE, note="", states=states), each)
+    assert not re.search(r"gate: |: </title>|\n\. ", text)
 
 
 class TestMermaid:

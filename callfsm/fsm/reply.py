@@ -5,12 +5,15 @@ to wait for it is the runtime's business: `GeventRuntime.wait` blocks a greenlet
 `SimulatedRuntime.wait` lets simulated time pass. An actor that asks another has `then` tell it.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from callfsm.errors import CallfsmError
 from callfsm.fsm.table import Effect, Event
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
@@ -43,7 +46,11 @@ class Reply(Generic[R]):
         return self.done and not self._values
 
     def then(self, listen: Callable[["Reply[R]"], None]) -> None:
-        """Call `listen` once this is answered or failed, at once if it is. It must not raise."""
+        """Call `listen` once this is answered or failed, at once if it is.
+
+        It is called in the turn of whoever answers, who does not pay for its errors: they are
+        logged.
+        """
         if self.done:
             listen(self)
         else:
@@ -65,7 +72,10 @@ class Reply(Generic[R]):
         self.done = True
         listeners, self._listeners = self._listeners, ()
         for listen in listeners:
-            listen(self)
+            try:
+                listen(self)
+            except Exception:
+                log.exception("%s failed when the reply came", listen)
 
 
 @dataclass(frozen=True)

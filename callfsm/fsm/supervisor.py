@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Hashable
 
 from callfsm.errors import CallfsmError
-from callfsm.fsm.actor import Actor, Observer
+from callfsm.fsm.actor import MAILBOX_CAPACITY, Actor, Observer
 from callfsm.fsm.children import ActorChild, Branch, Child
 from callfsm.fsm.machine import Machine
 from callfsm.fsm.runtime import Runtime
@@ -89,6 +89,7 @@ class Supervisor:
         perform: Callable[[Effect], None],
         goodbye: Event | None = None,
         observers: tuple[Observer, ...] = (),
+        capacity: int = MAILBOX_CAPACITY,
     ) -> Actor[M]:
         """Start an actor on a model that `model` makes, now and after every crash.
 
@@ -105,6 +106,7 @@ class Supervisor:
             crashed=lambda error: self._tell_crash(name, error),
             ended=lambda: self._actor.tell(Ended(name)),
             observers=observers,
+            capacity=capacity,
         )
         self._adopt(name, ActorChild(actor, model, goodbye, self._actor, self._tell_crash))
         actor.start()

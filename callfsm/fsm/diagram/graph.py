@@ -38,6 +38,10 @@ class Node:
     timeout: Timeout | None
 
     @property
+    def title(self) -> str:
+        return titled(self.name, self.note)
+
+    @property
     def look(self) -> str:
         """Which of the four looks it has: initial, waiting, passing or final."""
         return "initial" if self.initial else self.kind.value
@@ -107,6 +111,10 @@ class Graph:
     rules: tuple[Rule, ...]
     events: tuple[str, ...]
     defaults: tuple[Default, ...]
+
+    @property
+    def title(self) -> str:
+        return titled(self.name, self.note)
 
     def edges(self) -> list[Edge]:
         """One edge per pair of states, ordered by source, then by first mention."""
@@ -183,6 +191,11 @@ def _defaults(table: Table[Any]) -> Iterator[Default]:
         left.setdefault((state, policy), []).append(event.__name__)
     for (state, policy), names in left.items():
         yield Default((state,), tuple(names), policy, "all that is left")
+
+
+def titled(name: str, note: str) -> str:
+    """The name and what it means, if that is said."""
+    return f"{name}: {note}" if note else name
 
 
 def identifier(name: str) -> str:

@@ -42,7 +42,7 @@ def _lines(graph: Graph, drawing: Drawing) -> Iterator[str]:
     width, height = drawing.width, drawing.height + legend.height
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     yield f'<svg xmlns="http://www.w3.org/2000/svg" class="fsm" {size} role="img">'
-    yield f"<title>{escape(f'{graph.name}: {graph.note}')}</title>"
+    yield f"<title>{escape(graph.title)}</title>"
     yield f"<style>\n{_style()}\n</style>"
     yield f'<rect class="paper" width="{width}" height="{height}" rx="8"/>'
     yield f'<text class="title" x="{MARGIN}" y="36">{escape(graph.name)}</text>'
@@ -88,7 +88,7 @@ def _style() -> str:
 def _box(box: Box) -> Iterator[str]:
     node, middle = box.node, box.x + box.width // 2
     yield f'<g class="state {node.look}" id="state-{node.id}">'
-    yield f"<title>{escape(f'{node.name}: {node.note}')}</title>"
+    yield f"<title>{escape(node.title)}</title>"
     yield rect(box.x, box.y, box.width, box.height)
     if node.look == "final":
         yield rect(box.x + 4, box.y + 4, box.width - 8, box.height - 8)
