@@ -321,6 +321,45 @@ def test_a_time_out_that_already_waits_goes_when_its_timer_is_set_again(desk: De
     assert desk.did == ["order 1", "yawn"]
 
 
+@dataclass(frozen=True, slots=True)
+class Nap(Event):
+    """Sets a timer that is called like nothing in particular."""
+
+
+def nap(*_: object) -> Iterator[Effect]:
+    yield SetTimer("state", 60.0, Yawn())
+
+
+def test_no_timer_of_a_handler_is_the_state_s(runtime: SimulatedRuntime) -> None:
+    """Whatever a handler calls its timers, the time-out of its state stays."""
+    table: Table[Clerk] = Table(
+        name="sleeper",
+        note="",
+        initial="awake",
+        states=(
+            State("awake", after=After(3.0, TooLong()), rest=Policy.REJECT),
+            State("home", kind=Kind.FINAL, rest=Policy.IGNORE),
+        ),
+        rows=(
+            Row("awake", Nap, STAY, nap),
+            Row("awake", Yawn, STAY),
+            Row("awake", TooLong, "home"),
+        ),
+    )
+    sleeper = Actor(
+        "sleeper",
+        Machine(table),
+        Clerk(),
+        runtime=runtime,
+        perform=lambda _: None,
+        crashed=lambda _: None,
+    )
+    sleeper.start()
+    sleeper.tell(Nap())
+    runtime.advance(3.0)
+    assert sleeper.model.state == "home"
+
+
 # ------------------------------------------------ the end
 def test_a_final_state_stops_the_actor(desk: Desk) -> None:
     """At the end the mailbox and every timer are forgotten, and nothing is handled any more."""

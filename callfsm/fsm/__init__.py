@@ -8,7 +8,7 @@ from callfsm.errors import CallfsmError
 from callfsm.fsm.actor import Actor, MailboxFull, Observer
 from callfsm.fsm.dead_letters import DeadLetters
 from callfsm.fsm.lint import TableError, check
-from callfsm.fsm.machine import EndlessTurn, Machine, Step, Turn, UnexpectedEvent
+from callfsm.fsm.machine import STATE_TIMER, EndlessTurn, Machine, Step, Turn, UnexpectedEvent
 from callfsm.fsm.reply import Answer, NoAnswer, Question, Reply
 from callfsm.fsm.runtime import Runtime
 from callfsm.fsm.supervisor import Escalated, Strategy, Supervisor
@@ -31,6 +31,7 @@ from callfsm.fsm.table import (
 )
 
 __all__ = [
+    "STATE_TIMER",
     "STAY",
     "Actor",
     "After",

@@ -29,7 +29,7 @@ from callfsm.fsm.table import (
     Table,
 )
 
-STATE_TIMER = "state"  # the name of the timer that a state's `after` sets
+STATE_TIMER = "(state)"  # the timer that a state's `after` sets; nobody's own has such a name
 MAX_INTERNAL_STEPS = 32  # in one turn; more is a loop in the table
 
 
