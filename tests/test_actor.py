@@ -256,6 +256,31 @@ def test_postponed_events_fill_the_mailbox_too(desk: Desk) -> None:
     assert not desk.actor.offer(Order(257))
 
 
+def test_the_capacity_is_chosen_by_who_makes_the_actor(runtime: SimulatedRuntime) -> None:
+    """A mailbox as small as the sender's patience."""
+    actor = Actor(
+        "clerk",
+        machine,
+        Clerk(),
+        runtime=runtime,
+        perform=lambda _: None,
+        crashed=lambda _: None,
+        capacity=2,
+    )
+    actor.start()
+    assert [actor.offer(Order(n)) for n in range(3)] == [True, True, False]
+
+
+def test_a_time_out_finds_room_in_a_full_mailbox(desk: Desk) -> None:
+    """A flood of events does not wash a time-out away."""
+    for _ in range(MAILBOX_CAPACITY + REPLIES_RESERVE):
+        desk.actor.tell(Yawn())
+    for actor, yawn in desk.runtime.timers.pop_due(5.0):
+        actor.tell(yawn)
+    desk.runtime.settle()
+    assert desk.did == ["yawn"] * (MAILBOX_CAPACITY + REPLIES_RESERVE + 1)
+
+
 # ------------------------------------------------ timers
 def test_a_state_times_out(desk: Desk) -> None:
     """A state that is not left in time gets its time-out event, once."""
@@ -296,6 +321,45 @@ def test_a_time_out_that_already_waits_goes_when_its_timer_is_set_again(desk: De
     assert desk.did == ["order 1", "yawn"]
 
 
+@dataclass(frozen=True, slots=True)
+class Nap(Event):
+    """Sets a timer that is called like nothing in particular."""
+
+
+def nap(*_: object) -> Iterator[Effect]:
+    yield SetTimer("state", 60.0, Yawn())
+
+
+def test_no_timer_of_a_handler_is_the_state_s(runtime: SimulatedRuntime) -> None:
+    """Whatever a handler calls its timers, the time-out of its state stays."""
+    table: Table[Clerk] = Table(
+        name="sleeper",
+        note="",
+        initial="awake",
+        states=(
+            State("awake", after=After(3.0, TooLong()), rest=Policy.REJECT),
+            State("home", kind=Kind.FINAL, rest=Policy.IGNORE),
+        ),
+        rows=(
+            Row("awake", Nap, STAY, nap),
+            Row("awake", Yawn, STAY),
+            Row("awake", TooLong, "home"),
+        ),
+    )
+    sleeper = Actor(
+        "sleeper",
+        Machine(table),
+        Clerk(),
+        runtime=runtime,
+        perform=lambda _: None,
+        crashed=lambda _: None,
+    )
+    sleeper.start()
+    sleeper.tell(Nap())
+    runtime.advance(3.0)
+    assert sleeper.model.state == "home"
+
+
 # ------------------------------------------------ the end
 def test_a_final_state_stops_the_actor(desk: Desk) -> None:
     """At the end the mailbox and every timer are forgotten, and nothing is handled any more."""
@@ -304,6 +368,64 @@ def test_a_final_state_stops_the_actor(desk: Desk) -> None:
     desk.tell(Order(3))
     assert (desk.actor.waiting, len(desk.runtime.timers)) == (0, 0)
     assert (desk.clerk.served, desk.actor.take_turn()) == ([1], False)
+
+
+def test_the_end_is_told_once_and_a_stop_is_no_end(runtime: SimulatedRuntime) -> None:
+    """`ended` is called when the final state is entered, and neither at a stop nor at a crash."""
+    for last, times in ((Close(), 1), (Faint(), 0), (None, 0)):
+        ends: list[str] = []
+        actor = Actor(
+            "clerk",
+            machine,
+            Clerk(),
+            runtime=runtime,
+            perform=lambda _: None,
+            crashed=lambda _: None,
+            ended=lambda ends=ends: ends.append("ended"),  # type: ignore[misc]
+        )
+        actor.start()
+        if last is None:
+            actor.stop()
+        else:
+            actor.tell(last)
+        runtime.settle()
+        assert (actor.stopped, len(ends)) == (True, times)
+
+
+def test_a_restarted_actor_is_as_new(desk: Desk) -> None:
+    """A fresh model, an empty mailbox, the initial state and its timers; the same actor."""
+    desk.tell(Order(1), Order(2))
+    fresh = Clerk()
+    desk.actor.restart(fresh)
+    assert (desk.actor.model, fresh.state, desk.actor.waiting) == (fresh, "idle", 0)
+    desk.runtime.advance(5.0)
+    assert desk.did == ["order 1", "yawn"]
+
+
+# ------------------------------------------------ dead letters
+def test_what_a_stopped_actor_is_told_is_counted(desk: Desk) -> None:
+    """By machine and event, and whoever watches sees the actor and the event."""
+    seen: list[tuple[Any, Event]] = []
+    letters = desk.runtime.dead_letters
+    letters.observers.append(lambda actor, event: seen.append((actor.name, event)))
+    desk.tell(Close(), Order(1))
+    desk.tell(Order(2), Served())
+    assert letters.counts == {("clerk", "Order"): 2, ("clerk", "Served"): 1}
+    assert letters.total == 3
+    assert seen == [("clerk", Order(1)), ("clerk", Order(2)), ("clerk", Served())]
+
+
+def test_what_waits_at_a_crash_is_a_dead_letter_too(desk: Desk) -> None:
+    """Postponed or not; the event that crashed was taken, and void time-outs do not count."""
+    desk.tell(Order(1), Order(2), Faint(), Served())
+    assert desk.runtime.dead_letters.counts == {("clerk", "Order"): 1, ("clerk", "Served"): 1}
+
+
+def test_an_actor_that_ends_in_peace_leaves_no_dead_letter(desk: Desk) -> None:
+    """What was handled, and timers that were cancelled by the end, are none."""
+    desk.tell(Order(1), Close())
+    desk.runtime.advance(10.0)
+    assert desk.runtime.dead_letters.total == 0
 
 
 def test_a_stopped_actor_is_forgotten_by_its_runtime() -> None:

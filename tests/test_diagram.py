@@ -1,12 +1,16 @@
 """Diagrams say what the table says, are readable, and are checked for drift."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -15,33 +19,48 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from callfsm.call.call import Call
+from callfsm.call.events import EndReason, Registered, StreamEnded, TextAccepted
+from callfsm.call.settings import CallSettings
+from callfsm.call.speech import WebRtcDetector
 from callfsm.call.table import CALL
 from callfsm.errors import ConfigError
+from callfsm.fsm.actor import Actor
 from callfsm.fsm.diagram import Format, Show, picture_of, render
 from callfsm.fsm.diagram.graph import Graph, Label, Node, Rule, graph_of
 from callfsm.fsm.diagram.layout import LABEL_CHAR, LABEL_PX, LINE, Wire, lay_out
+from callfsm.fsm.diagram.live import Live
 from callfsm.fsm.diagram.readme import block, with_blocks
 from callfsm.fsm.lint import TableError
+from callfsm.fsm.machine import Machine, UnexpectedEvent
+from callfsm.fsm.supervision import SUPERVISION
 from callfsm.fsm.table import STAY, After, Event, Kind, Policy, Rest, Row, State, Table
 from callfsm.inference.table import INFERENCE
 from callfsm.link.table import LINK
+from callfsm.runtimes.simulated import SimulatedRuntime
 from service.cli.diagram import diagram
 
-OURS = pytest.mark.parametrize("table", [CALL, INFERENCE, LINK], ids=lambda table: table.name)
+OURS = pytest.mark.parametrize(
+    "table", [CALL, INFERENCE, LINK, SUPERVISION], ids=lambda table: table.name
+)
 
 
+@dataclass(frozen=True)
 class Coin(Event):
     """Money."""
 
 
+@dataclass(frozen=True)
 class Push(Event):
     """A person."""
 
 
+@dataclass(frozen=True)
 class Wait(Event):
     """Nobody came."""
 
 
+@dataclass(frozen=True)
 class Broke(Event):
     """Raised by the gate itself."""
 
@@ -116,6 +135,7 @@ class TestGraph:
         [
             (lambda gate: gate.settings.lock_s, "lock_s"),
             (lambda gate: 2.5, "2.5 s"),
+            (600.0, "600 s"),
             (lambda gate: gate.a * 2, "…"),
         ],
     )
@@ -127,6 +147,16 @@ class TestGraph:
         timeout = graph_of(table, Show(), policies=False).nodes[0].timeout
         assert timeout is not None
         assert (timeout.after, timeout.event) == (spelt, "Wait")
+
+    def test_lists_what_a_state_s_own_policy_decides(self) -> None:
+        """The policy of a state stands beside the explicit ones, with the events left to it."""
+        silent = tuple(replace(state, rest=Policy.REJECT) for state in GATE.states)
+        table = replace(GATE, states=silent, rest=(GATE.rest[0],))
+        gone = graph_of(table, Show(), policies=True).defaults[1]
+        assert (gone.sources, gone.policy) == (("gone",), Policy.REJECT)
+        assert sorted(gone.events) == ["Broke", "Coin", "Push", "Wait"]
+        assert "| Coin | " in render(table, Format.MARKDOWN)
+        assert "rejects Coin" in render(table, Format.SVG, Show(policies=True))
 
     def test_refuses_a_wrong_table(self) -> None:
         """A table that the lint refuses is not drawn."""
@@ -167,6 +197,83 @@ class TestSvg:
         env = {**os.environ, "PYTHONHASHSEED": "7"}
         run = subprocess.run([sys.executable, "-c", program], env=env, check=True, stdout=-1)
         assert run.stdout.decode() == render(CALL, Format.SVG)
+
+
+class TestLive:
+    @staticmethod
+    def ids(table: Table[Any]) -> set[str]:
+        root = ElementTree.fromstring(render(table, Format.SVG))
+        return {element.attrib["id"] for element in root.iter() if "id" in element.attrib}
+
+    @OURS
+    def test_every_id_is_in_the_picture(self, table: Table[Any]) -> None:
+        """Each state, edge and row of the data has its element, and no edge is left out."""
+        data = Live(table).data()
+        named = {data["state"], *data["edges"], *(row["id"] for row in data["rows"])}
+        assert named <= self.ids(table)
+        assert {i for i in self.ids(table) if i.startswith("edge-")} == set(data["edges"])
+
+    def test_tells_where_an_actor_is_and_how_it_came_there(self) -> None:
+        """The state, the last edge, and how often each row and policy was taken, as JSON."""
+        end = replace(GATE.states[1], after=After(60, Wait()))
+        table = replace(GATE, states=(GATE.states[0], end, GATE.states[2]))
+        live = Live(table)
+        runtime = SimulatedRuntime()
+        actor = Actor(
+            "gate",
+            Machine(table),
+            Gate(),
+            runtime=runtime,
+            perform=lambda _: None,
+            crashed=lambda _: None,
+            observers=(live,),
+        )
+        actor.start()
+        before = json.loads(live.json())
+        for event in (Push(), Coin(), Coin(), Push(), Wait()):
+            actor.tell(event)
+        runtime.settle()
+        after = json.loads(live.json())
+        assert (before["state"], before["edge"]) == ("state-end", None)
+        assert (after["state"], after["edge"]) == ("state-gone", "edge-wide_open-gone")
+        assert after["edges"] == {
+            "edge-end-wide_open": 2,
+            "edge-end-gone": 0,
+            "edge-wide_open-end": 1,
+            "edge-wide_open-gone": 1,
+        }
+        taken = {(row["id"], row["row"]): row["count"] for row in after["rows"] if row["count"]}
+        assert taken == {
+            ("edge-end-wide_open", "end + Coin [enough] -> wide open"): 2,
+            ("state-end", "end + Push -> end"): 1,
+            ("edge-wide_open-end", "wide open + Push -> end"): 1,
+            ("edge-wide_open-gone", "wide open|end + Wait -> gone"): 1,
+        }
+        (policy,) = after["policies"]
+        assert policy == {
+            "id": "state-wide_open",
+            "state": "wide open",
+            "event": "Coin",
+            "policy": "postpone",
+            "count": 1,
+        }
+        named = {after["state"], after["edge"], policy["id"]}
+        assert named <= self.ids(GATE)
+
+    def test_counts_all_models_of_a_machine_together(self) -> None:
+        """As an observer of the machine it sees every model, and the rejected events too."""
+        machine = Machine(CALL)
+        live = Live(CALL)
+        machine.observers.append(live.see)
+        for event in (Registered(), StreamEnded(EndReason.SHUTDOWN), TextAccepted(1)):
+            call = Call(1, CallSettings(), WebRtcDetector())
+            machine.start(call)
+            with suppress(UnexpectedEvent):
+                machine.handle(call, event)
+        data = live.data()
+        assert sum(row["count"] for row in data["rows"]) == 2
+        assert [policy["policy"] for policy in data["policies"]] == ["reject"]
+        assert (data["state"], data["edge"]) == ("state-registered", "edge-registered-closed")
 
 
 Area = tuple[float, float, float, float]  # left, top, right, bottom
@@ -246,6 +353,14 @@ class TestLayout:
     def test_writes_nothing_over_anything_in_any_machine(self, graph: Graph) -> None:
         """The same holds for any machine, however its states are joined."""
         check_readable(graph)
+
+
+@pytest.mark.parametrize("each", Format)
+def test_a_table_need_not_explain_itself(each: Format) -> None:
+    """Without notes no title ends in a colon, and no sentence is empty."""
+    states = tuple(replace(state, note="") for state in GATE.states)
+    text = render(replace(GATE, note="", states=states), each)
+    assert not re.search(r"gate: |: </title>|\n\. ", text)
 
 
 class TestMermaid:
@@ -355,12 +470,13 @@ def run(*arguments: str) -> tuple[int, str]:
 
 @pytest.mark.usefixtures("folder")
 class TestCommand:
-    def test_draws_our_three_machines(self, folder: Path) -> None:
+    def test_draws_our_machines(self, folder: Path) -> None:
         """Without arguments: an SVG, a Mermaid and a Markdown file for each of ours."""
         assert run() == (0, "")
         names = {path.name for path in (folder / "diagrams").iterdir()}
         endings = (".svg", ".mmd", ".md")
-        assert names == {f"{t}{end}" for t in ("call", "inference", "link") for end in endings}
+        ours = ("call", "inference", "link", "supervision")
+        assert names == {f"{table}{end}" for table in ours for end in endings}
 
     def test_finds_nothing_out_of_date_in_what_it_wrote(self) -> None:
         """`--check` is silent right after a run."""
@@ -396,6 +512,8 @@ class TestCommand:
         """A table in a module of the current folder is drawn in the format asked for."""
         source = (
             "from callfsm.fsm.table import *\n"
+            "from dataclasses import dataclass\n"
+            "@dataclass(frozen=True)\n"
             "class Tick(Event): pass\n"
             "CLOCK = Table('my clock', 'ticks', 'on', (State('on', '', waits_forever=True),),\n"
             "              (Row('on', Tick, STAY),), ())\n"
@@ -403,6 +521,18 @@ class TestCommand:
         (folder / "my_clock_module.py").write_text(source)
         assert run("my_clock_module:CLOCK", "--format", "mermaid", "--out", ".") == (0, "")
         assert "on : • Tick" in (folder / "my_clock.mmd").read_text()
+
+    @pytest.mark.parametrize("ending", ["svg", "mmd", "md"])
+    def test_hides_and_shows_by_options(self, folder: Path, ending: str) -> None:
+        """Guards, time-outs and policies can each be shown or hidden, in every format."""
+        words = ("of_this_window", "give_up_s", "ignore")
+        found = []
+        for yes in ("", "no-"):
+            options = [f"--{yes}{what}" for what in ("guards", "timeouts", "policies")]
+            assert run("callfsm.call.table:CALL", *options) == (0, "")
+            text = (folder / f"diagrams/call.{ending}").read_text()
+            found.append([word in text for word in words])
+        assert found == [[True] * 3, [False] * 3]
 
     @pytest.mark.parametrize(
         ("arguments", "reason"),

@@ -263,19 +263,6 @@ def test_a_crash_in_handling_a_crash_is_logged_and_contained(
     assert "call 7" in caplog.text
 
 
-def test_a_time_out_that_finds_a_full_mailbox_is_logged(
-    runtime: GeventRuntime, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nothing is lost in silence, and the hub survives it."""
-    desk, other = Desk(runtime, "call 7"), Desk(runtime, "other")
-    desk.actor._mailbox.extend([Note("never handled")] * 320)
-    runtime.set_timer(desk.actor, "full", 0.0, Note("lost"))
-    runtime.set_timer(other.actor, "after it", 0.001, Note("a"))
-    with caplog.at_level(logging.ERROR):
-        assert other.wait(1) == ["a"]
-    assert "call 7: 320 events wait in the mailbox; its time-out Note is lost" in caplog.text
-
-
 def test_a_stopped_runtime_gives_no_turns(runtime: GeventRuntime) -> None:
     """After `stop` what still waits is not handled, and no timer rings."""
     stopped = GeventRuntime()

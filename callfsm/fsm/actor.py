@@ -1,18 +1,22 @@
 """An actor: one model, its machine, and a bounded mailbox that is handled one event at a time.
 
 `tell` only puts an event in the mailbox and asks the runtime for a turn. In its turn the actor
-takes one event, the machine answers with effects; timers go to the runtime, everything else to
-`perform`, which must not block. Nothing here knows threads, greenlets or sockets; `runtimes/` does.
+takes one event, the machine answers with effects; timers go to the runtime, answers to whoever
+asked, everything else to `perform`, which must not block. Nothing here knows threads, greenlets or
+sockets; `runtimes/` does.
 """
 
-from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
 from callfsm.errors import CallfsmError
-from callfsm.fsm.machine import Machine, Turn
+from callfsm.fsm.machine import Machine, Step, Turn
+from callfsm.fsm.reply import Answer, Question, R, Reply
+from callfsm.fsm.runtime import Runtime
 from callfsm.fsm.table import CancelTimer, Effect, Event, M, Policy, SetTimer
+
+__all__ = ["MAILBOX_CAPACITY", "REPLIES_RESERVE", "Actor", "MailboxFull", "Observer", "Runtime"]
 
 MAILBOX_CAPACITY = 256  # events; one second of 20 ms frames is 50
 REPLIES_RESERVE = 64  # room kept for answers and time-outs when the world floods the mailbox
@@ -30,23 +34,6 @@ class TimedOut(Event):
     event: Event
 
 
-class Runtime(Protocol):
-    """Where actors run: a clock, timers, and turns."""
-
-    def now_s(self) -> float:
-        """Monotonic seconds."""
-
-    def request_turn(self, actor: "Actor[Any]") -> None:
-        """Call `actor.take_turn()` soon, and never two turns of one actor at once."""
-
-    def set_timer(self, actor: "Actor[Any]", name: str, after_s: float, event: Event) -> None:
-        """Tell `event` to the actor after this time; a timer of the same name is moved."""
-
-    def cancel_timer(self, actor: "Actor[Any]", name: str) -> None: ...
-
-    def cancel_timers(self, actor: "Actor[Any]") -> None: ...
-
-
 class Observer(Protocol):
     """Sees every turn of an actor: traces, coverage, metrics, the live view."""
 
@@ -54,17 +41,23 @@ class Observer(Protocol):
 
 
 class Actor(Generic[M]):
-    """One model fed by one mailbox. `name` is unique in its runtime and appears in every log."""
+    """One model fed by one mailbox. `name` is unique in its runtime and appears in every log.
+
+    When it fails, it is stopped and `crashed` is told why; when it comes to a final state, it is
+    stopped and `ended` is called. `capacity` bounds what the world may leave in the mailbox.
+    """
 
     __slots__ = (
+        "_capacity",
         "_crashed",
-        "_machine",
+        "_ended",
         "_mailbox",
         "_observers",
         "_perform",
         "_postponed",
         "_runtime",
         "_timers",
+        "machine",
         "model",
         "name",
         "stopped",
@@ -79,23 +72,34 @@ class Actor(Generic[M]):
         runtime: Runtime,
         perform: Callable[[Effect], None],
         crashed: Callable[[Exception], None],
+        ended: Callable[[], None] | None = None,
         observers: tuple[Observer, ...] = (),
+        capacity: int = MAILBOX_CAPACITY,
     ) -> None:
         self.name = name
         self.model = model
+        self.machine = machine
         self.stopped = False
-        self._machine = machine
         self._runtime = runtime
         self._perform = perform
         self._crashed = crashed
+        self._ended = ended
         self._observers = observers
-        self._mailbox: deque[Event] = deque()
-        self._postponed: deque[Event] = deque()
+        self._capacity = capacity
+        self._mailbox: list[Event] = []  # lists: an empty deque takes 600 bytes, and most are empty
+        self._postponed: list[Event] = []
         self._timers: dict[str, TimedOut] = {}  # what each timer last set tells, by its name
 
     def start(self) -> None:
         """Enter the initial state."""
         self._run(None)
+
+    def restart(self, model: M) -> None:
+        """Begin again with a fresh model. Whoever holds the actor still holds it."""
+        self.stop()
+        self.model = model
+        self.stopped = False
+        self.start()
 
     @property
     def waiting(self) -> int:
@@ -105,7 +109,7 @@ class Actor(Generic[M]):
     @property
     def has_room(self) -> bool:
         """Whether the outside world may tell one more event."""
-        return self.waiting < MAILBOX_CAPACITY
+        return self.waiting < self._capacity
 
     def offer(self, event: Event) -> bool:
         """Tell an event of the outside world; False when the mailbox is full."""
@@ -115,21 +119,32 @@ class Actor(Generic[M]):
         return True
 
     def tell(self, event: Event) -> None:
-        """Put `event` in the mailbox. A stopped actor takes nothing.
+        """Put `event` in the mailbox. A stopped actor takes nothing: it is a dead letter.
 
-        Raises MailboxFull when even the room reserved for replies is used up.
+        Raises MailboxFull when even the room reserved for replies is used up. A time-out always
+        finds room: there is at most one for each timer.
         """
         if self.stopped:
+            self._bury(event)
             return
-        if self.waiting >= MAILBOX_CAPACITY + REPLIES_RESERVE:
+        is_full = self.waiting >= self._capacity + REPLIES_RESERVE
+        if is_full and not isinstance(event, TimedOut):
             raise MailboxFull(f"{self.name}: {self.waiting} events wait in the mailbox")
         self._mailbox.append(event)
         self._runtime.request_turn(self)
 
+    def ask(self, question: Question[R]) -> Reply[R]:
+        """Tell a question, and return at once with the box that its answer will be in.
+
+        The reply fails when the actor ignores the question, crashes at it, or stops before it.
+        """
+        self.tell(question)
+        return question.reply
+
     def take_turn(self) -> bool:
         """Handle one event (the runtime calls this). True when more wait."""
         if not self.stopped and self._mailbox:
-            mail = self._mailbox.popleft()
+            mail = self._mailbox.pop(0)
             if not isinstance(mail, TimedOut):
                 self._handle(mail, mail)
             elif self._timers.get(mail.name) is mail:
@@ -139,14 +154,24 @@ class Actor(Generic[M]):
     def stop(self) -> None:
         """Forget the mailbox and the timers; nothing is handled any more."""
         self.stopped = True
+        left = [*self._postponed, *self._mailbox]
         self._mailbox.clear()
         self._postponed.clear()
         self._timers.clear()
         self._runtime.cancel_timers(self)
+        for event in left:
+            self._bury(event)
 
-    def _run(self, event: Event | None) -> Turn | None:
-        """Handle an event, or enter the initial state on None. None when it crashed."""
-        machine, model = self._machine, self.model
+    def _bury(self, event: Event) -> None:
+        if isinstance(event, TimedOut):
+            return  # it is void with its timer
+        self._runtime.undelivered(self, event)
+        if isinstance(event, Question):
+            event.reply.fail(f"{self.name} has stopped")
+
+    def _run(self, event: Event | None) -> Sequence[Step]:
+        """Handle an event, or enter the initial state on None. The steps, unless it is over."""
+        machine, model = self.machine, self.model
         try:
             turn = machine.start(model) if event is None else machine.handle(model, event)
             for effect in turn.effects:
@@ -155,11 +180,15 @@ class Actor(Generic[M]):
                 observe(self, turn)
         except Exception as error:
             self.stop()
+            if isinstance(event, Question):
+                event.reply.fail(f"{self.name} crashed: {error}", error)
             self._crashed(error)
-            return None
+            return ()
         if machine.is_final(model):
             self.stop()
-        return turn
+            if self._ended is not None:
+                self._ended()
+        return () if self.stopped else turn.steps
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
@@ -169,15 +198,18 @@ class Actor(Generic[M]):
             case CancelTimer(name):
                 self._timers.pop(name, None)
                 self._runtime.cancel_timer(self, name)
+            case Answer(reply, value):
+                reply.answer(value)
             case _:
                 self._perform(effect)
 
     def _handle(self, mail: Event, event: Event) -> None:
         """Run `event`; keep what is postponed, and take it up again when the state changes."""
-        turn = self._run(event)
-        for step in turn.steps if turn is not None else ():
+        for step in self._run(event):
             if step.policy is Policy.POSTPONE:
                 self._postponed.append(mail if step.event is event else step.event)
             elif step.source != step.target:
-                self._mailbox.extendleft(reversed(self._postponed))
+                self._mailbox[:0] = self._postponed
                 self._postponed.clear()
+            elif step.policy is Policy.IGNORE and isinstance(step.event, Question):
+                step.event.reply.fail(f"{self.name} ignored {type(step.event).__name__}")

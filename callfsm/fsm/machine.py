@@ -6,8 +6,7 @@ that led to them. `transitions` chooses the row and moves the state; what it doe
 many models (queues, exceptions, time-outs) is left to the actor around it.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -30,7 +29,7 @@ from callfsm.fsm.table import (
     Table,
 )
 
-STATE_TIMER = "state"  # the name of the timer that a state's `after` sets
+STATE_TIMER = "(state)"  # the timer that a state's `after` sets; nobody's own has such a name
 MAX_INTERNAL_STEPS = 32  # in one turn; more is a loop in the table
 
 
@@ -82,7 +81,6 @@ class Machine(Generic[M]):
         self._policies = table.policies()
         self._finals = {state.name for state in table.states if state.kind is Kind.FINAL}
         self._passing = {state.name for state in table.states if state.kind is Kind.PASSING}
-        self._pairs = {(s, row.event) for row in table.rows for s in row.sources}
         self._machine = transitions.Machine(
             model=None,
             states=[_native_state(state) for state in table.states],
@@ -96,9 +94,14 @@ class Machine(Generic[M]):
                 trigger=row.event.__name__,
                 source=list(row.sources),
                 dest=None if row.target == STAY else row.target,
-                conditions=[_native_guard(row)],
+                conditions=[_native_guard(row)] if row.when is not None else None,
                 before=[_native_action(row)],
             )
+        self._triggers = {
+            (source, row.event): self._machine.events[row.event.__name__].trigger
+            for row in table.rows
+            for source in row.sources
+        }
 
     def is_final(self, model: M) -> bool:
         return model.state in self._finals
@@ -106,7 +109,9 @@ class Machine(Generic[M]):
     def start(self, model: M) -> Turn:
         """Enter the initial state: its time-out and its `enter` action."""
         model.state = self.table.initial
-        return self._finish(model, Turn(), list(_enter(self.table.state(model.state), model)))
+        out: list[Effect] = []
+        _enter(self.table.state(model.state), model, out)
+        return self._finish(model, Turn(), out)
 
     def handle(self, model: M, event: Event) -> Turn:
         """Take `event` and every internal event it raises.
@@ -119,18 +124,14 @@ class Machine(Generic[M]):
         return self._finish(model, turn, out)
 
     def _finish(self, model: M, turn: Turn, out: list[Effect]) -> Turn:
-        """Sort the effects, running what they raise until nothing more is raised."""
-        pending: deque[Effect] = deque(out)
-        while pending:
-            effect = pending.popleft()
+        """Sort the effects, running what they raise; `out` grows until nothing more is raised."""
+        for effect in out:
             if not isinstance(effect, Raise):
                 turn.effects.append(effect)
                 continue
             if len(turn.steps) >= MAX_INTERNAL_STEPS:
                 raise EndlessTurn(f"{self.table.name}: endless turn, last {turn.steps[-1]}")
-            raised: list[Effect] = []
-            turn.steps.append(self._step(model, effect.event, raised))
-            pending.extend(raised)
+            turn.steps.append(self._step(model, effect.event, out))
         if model.state in self._passing:
             raise EndlessTurn(f"{self.table.name}: rests in passing state '{model.state}'")
         return turn
@@ -146,48 +147,56 @@ class Machine(Generic[M]):
     def _choose(self, model: M, event: Event, out: list[Effect]) -> Step:
         """Fire the row that takes the event, or else find the policy."""
         source, kind = model.state, type(event)
-        if (source, kind) in self._pairs:
+        trigger = self._triggers.get((source, kind))
+        if trigger is not None:
             fired: list[Row[Any, Any]] = []
-            trigger = self._machine.events[kind.__name__].trigger
-            if trigger(model, event=event, out=out, fired=fired):
+            if trigger(model, event, out, fired):
                 return Step(source, event, model.state, fired[0])
         return Step(source, event, source, None, self._policies.get((source, kind), Policy.REJECT))
 
 
-def _enter(state: State[M], model: M) -> Iterator[Effect]:
+def _enter(state: State[M], model: M, out: list[Effect]) -> None:
     if state.after is not None:
-        yield SetTimer(STATE_TIMER, state.after.seconds(model), state.after.event)
+        out.append(SetTimer(STATE_TIMER, state.after.seconds_of(model), state.after.event))
     if state.enter is not None:
-        yield from state.enter(model)
+        out.extend(state.enter(model))
+
+
+# `transitions` hands what `trigger` was given to every callback as `data.args`: the event, the list
+# that effects go to, and the list that the row that is taken goes to.
 
 
 def _native_state(state: State[Any]) -> transitions.State:
     def enter(data: Any) -> None:
-        data.kwargs["out"].extend(_enter(state, data.model))
+        _, out, _ = data.args
+        _enter(state, data.model, out)
 
     def leave(data: Any) -> None:
-        out: list[Effect] = data.kwargs["out"]
+        _, out, _ = data.args
         if state.leave is not None:
             out.extend(state.leave(data.model))
         if state.after is not None and data.transition.dest != state.name:
             out.append(CancelTimer(STATE_TIMER))
 
-    return transitions.State(state.name, on_enter=[enter], on_exit=[leave])
+    return transitions.State(
+        state.name,
+        on_enter=[enter] if state.after or state.enter else None,
+        on_exit=[leave] if state.after or state.leave else None,
+    )
 
 
 def _native_guard(row: Row[Any, Any]) -> Any:
     def holds(data: Any) -> bool:
-        if row.when is not None and not row.when(data.model, data.kwargs["event"]):
-            return False
-        data.kwargs["fired"].append(row)
-        return True
+        return bool(row.when is None or row.when(data.model, data.args[0]))
 
     return holds
 
 
 def _native_action(row: Row[Any, Any]) -> Any:
     def act(data: Any) -> None:
+        event, out, fired = data.args
+        fired.append(row)
         if row.do is not None:
-            data.kwargs["out"].extend(row.do(data.model, data.kwargs["event"]))
+            out.extend(row.do(data.model, event))
 
     return act

@@ -4,12 +4,16 @@ A machine takes one event at a time and answers with effects. A row says: in thi
 event (if the guard holds), do this and go there. Every state x event pair without a row has a
 policy: ignore, postpone, or reject. Nothing here runs; `machine` executes a table, `lint` refuses a
 wrong one, `diagram` draws it.
+
+Generic dataclasses have no slots: in Python 3.11 a frozen one with slots cannot be made by
+`Table[Door](...)`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from itertools import product
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 
 class Event:
@@ -76,29 +80,50 @@ class Kind(Enum):
     FINAL = "final"  # the end
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class After(Generic[M]):
-    """A state's time-out: `event` is posted when the state was not entered for this long."""
+    """A state's time-out: `event` is posted when the state was not entered for this long.
 
-    seconds: Callable[[M], float]
+    `seconds` is a number, or is asked of the model whenever the state is entered.
+    """
+
+    seconds: float | Callable[[M], float]
     event: Event
 
+    def seconds_of(self, model: M) -> float:
+        """How long this model waits."""
+        return self.seconds(model) if callable(self.seconds) else self.seconds
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class State(Generic[M]):
-    """A state, what it means, and what is done whenever it is entered or left."""
+    """A state, what it means, and what is done whenever it is entered or left.
+
+    `rest` is the policy of every pair of this state that neither a row nor a `Rest` decides.
+    """
 
     name: str
-    note: str
+    note: str = ""
     kind: Kind = Kind.WAITING
     enter: Callable[[M], Effects] | None = None
     leave: Callable[[M], Effects] | None = None
     after: After[M] | None = None
     waits_forever: bool = False
+    rest: Policy | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row(Generic[M, E]):
+class RowOf(Generic[M]):
+    """A row of whatever event: what to call the items of a tuple of rows that has a name.
+
+    In a `tuple[RowOf[Door], ...]`, and inside `Table(...)`, a type checker holds each handler to
+    the event of its own row; in a `tuple[Row[Door, Any], ...]` it does not.
+    """
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Row(RowOf[M], Generic[M, E]):
     """In `source`, on `event`, if `when` holds: `do`, then go to `target`.
 
     Rows of the same pair are tried in order. `source` may name several states. A `target` equal to
@@ -117,8 +142,8 @@ class Row(Generic[M, E]):
         return (self.source,) if isinstance(self.source, str) else self.source
 
     def __str__(self) -> str:
-        guard = f" [{self.when.__name__}]" if self.when else ""
-        return f"{'|'.join(self.sources)} + {self.event.__name__}{guard} -> {self.target}"
+        guard = f" [{name_of(self.when)}]" if self.when else ""
+        return f"{'|'.join(self.sources)} + {name_of(self.event)}{guard} -> {self.target}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +153,18 @@ class Rest:
     source: str | tuple[str, ...]
     events: tuple[type[Event], ...]
     policy: Policy
-    note: str
+    note: str = ""
 
     @property
     def sources(self) -> tuple[str, ...]:
         return (self.source,) if isinstance(self.source, str) else self.source
 
+    def __str__(self) -> str:
+        events = ", ".join(name_of(event) for event in self.events)
+        return f"{'|'.join(self.sources)} + {events}: {self.policy.value}"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Table(Generic[M]):
     """A whole machine. `internal` names the events that only handlers raise."""
 
@@ -144,8 +173,21 @@ class Table(Generic[M]):
     initial: str
     states: tuple[State[M], ...]
     rows: tuple[Row[M, Any], ...]
-    rest: tuple[Rest, ...]
+    rest: tuple[Rest, ...] = ()
     internal: tuple[type[Event], ...] = ()
+
+    if TYPE_CHECKING:  # rows come in as RowOf, so that each is checked with its own event
+
+        def __init__(  # noqa: PLR0917
+            self,
+            name: str,
+            note: str,
+            initial: str,
+            states: tuple[State[M], ...],
+            rows: tuple[RowOf[M], ...],
+            rest: tuple[Rest, ...] = (),
+            internal: tuple[type[Event], ...] = (),
+        ) -> None: ...
 
     def state(self, name: str) -> State[M]:
         """The state of this name; KeyError when there is none."""
@@ -172,10 +214,27 @@ class Table(Generic[M]):
         return (row for row in self.rows if row.event is event and state in row.sources)
 
     def policies(self) -> dict[tuple[str, type[Event]], Policy]:
-        """The policy of every pair that has one."""
-        return {
+        """The policy of every pair that has one: from `rest`, or else from the state's own."""
+        policies = {
             (source, event): rest.policy
             for rest in self.rest
             for source in rest.sources
             for event in rest.events
         }
+        for pair, policy in self.defaults():
+            policies[pair] = policy
+        return policies
+
+    def defaults(self) -> Iterator[tuple[tuple[str, type[Event]], Policy]]:
+        """The pairs that nothing but the policy of their state decides, state by state."""
+        named = {(source, e) for rest in self.rest for source in rest.sources for e in rest.events}
+        closed = {(source, r.event) for r in self.rows if not r.when for source in r.sources}
+        for state, event in product(self.states, self.events):
+            pair = (state.name, event)
+            if state.rest is not None and pair not in named and pair not in closed:
+                yield pair, state.rest
+
+
+def name_of(thing: object) -> str:
+    """What a message or a picture calls a function or a class."""
+    return getattr(thing, "__name__", None) or type(thing).__name__

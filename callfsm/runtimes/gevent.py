@@ -16,7 +16,10 @@ from typing import Any
 import gevent
 from gevent.event import Event as Signal
 
-from callfsm.fsm.actor import Actor, MailboxFull
+from callfsm.errors import CallfsmError
+from callfsm.fsm.actor import Actor
+from callfsm.fsm.dead_letters import DeadLetters
+from callfsm.fsm.reply import R, Reply
 from callfsm.fsm.table import Event
 from callfsm.fsm.timers import Timers
 
@@ -36,6 +39,7 @@ class GeventRuntime:
         self._alarm = gevent.get_hub().loop.timer(0)
         self._armed_for_s: float | None = None
         self._dispatcher: gevent.Greenlet[[], None] | None = None
+        self.dead_letters = DeadLetters()
 
     def start(self) -> None:
         self._dispatcher = gevent.spawn(self._dispatch)
@@ -44,6 +48,7 @@ class GeventRuntime:
         """Stop giving turns; what still waits is not handled."""
         self._alarm.stop()
         self._ready.clear()
+        self._queued.clear()
         if self._dispatcher is not None:
             self._dispatcher.kill()
 
@@ -65,6 +70,21 @@ class GeventRuntime:
 
     def cancel_timers(self, actor: Actor[Any]) -> None:
         self._timers.cancel_all(actor)
+
+    def undelivered(self, actor: Actor[Any], event: Event) -> None:
+        self.dead_letters.add(actor, event)
+
+    def wait(self, reply: Reply[R], timeout_s: float) -> R:
+        """Block this greenlet, and no other, until the answer comes; see `Actor.ask`.
+
+        Raises NoAnswer after `timeout_s`, CallfsmError in an actor's turn, which must not block.
+        """
+        if gevent.getcurrent() is self._dispatcher:
+            raise CallfsmError("an actor's turn cannot wait for an answer; use `Reply.then`")
+        answered = Signal()
+        reply.then(lambda _: answered.set())
+        answered.wait(timeout_s)
+        return reply.value
 
     def _dispatch(self) -> None:
         while True:
@@ -98,8 +118,5 @@ class GeventRuntime:
     def _ring(self) -> None:
         self._armed_for_s = None
         for actor, event in self._timers.pop_due(self.now_s()):
-            try:
-                actor.tell(event)
-            except MailboxFull as error:
-                log.error("%s; its time-out %s is lost", error, type(event).__name__)
+            actor.tell(event)
         self._arm()

@@ -6,10 +6,13 @@ the order in which actors with waiting events take turns is shuffled, but always
 """
 
 import random
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from callfsm.fsm.actor import Actor
+from callfsm.fsm.dead_letters import DeadLetters
+from callfsm.fsm.reply import R, Reply
 from callfsm.fsm.table import Event
 from callfsm.fsm.timers import Timers
 
@@ -27,8 +30,9 @@ class SimulatedRuntime:
         self._clock = clock if clock is not None else lambda: self._own_now_s
         self._tick = tick if tick is not None else self._tick_own
         self._random = random.Random(seed) if seed is not None else None
-        self._ready: dict[Actor[Any], None] = {}
+        self._ready: OrderedDict[Actor[Any], None] = OrderedDict()
         self.timers: Timers[Actor[Any]] = Timers()
+        self.dead_letters = DeadLetters()
 
     def now_s(self) -> float:
         return self._clock()
@@ -45,12 +49,15 @@ class SimulatedRuntime:
     def cancel_timers(self, actor: Actor[Any]) -> None:
         self.timers.cancel_all(actor)
 
+    def undelivered(self, actor: Actor[Any], event: Event) -> None:
+        self.dead_letters.add(actor, event)
+
     def settle(self) -> None:
         """Let every actor handle its mail, and what follows from it, while time stands still."""
         while self._ready:
-            actors = list(self._ready)
-            actor = self._random.choice(actors) if self._random else actors[0]
-            del self._ready[actor]
+            if self._random is not None:
+                self._ready.move_to_end(self._random.choice(list(self._ready)), last=False)
+            actor, _ = self._ready.popitem(last=False)
             if actor.take_turn():
                 self._ready[actor] = None
 
@@ -58,13 +65,31 @@ class SimulatedRuntime:
         """Settle, then let `seconds` pass, stopping at every timer on the way."""
         self.settle()
         end_s = self.now_s() + seconds
-        while (due_s := self.timers.next_due_s()) is not None and due_s <= end_s:
-            self._tick(max(0.0, due_s - self.now_s()))
-            # A frozen clock counts microseconds: what is due may look a hair in the future.
-            for actor, event in self.timers.pop_due(max(due_s, self.now_s())):
-                actor.tell(event)
-            self.settle()
+        while self._ring_next(end_s):
+            pass
         self._tick(max(0.0, end_s - self.now_s()))
+
+    def wait(self, reply: Reply[R], timeout_s: float) -> R:
+        """The answer, after as little time as it takes. Raises NoAnswer after `timeout_s`."""
+        self.settle()
+        end_s = self.now_s() + timeout_s
+        while not reply.done and self._ring_next(end_s):
+            pass
+        if not reply.done:
+            self._tick(max(0.0, end_s - self.now_s()))
+        return reply.value
+
+    def _ring_next(self, end_s: float) -> bool:
+        """Let time pass to the next timer and settle; False when none is due before the end."""
+        due_s = self.timers.next_due_s()
+        if due_s is None or due_s > end_s:
+            return False
+        self._tick(max(0.0, due_s - self.now_s()))
+        # A frozen clock counts microseconds: what is due may look a hair in the future.
+        for actor, event in self.timers.pop_due(max(due_s, self.now_s())):
+            actor.tell(event)
+        self.settle()
+        return True
 
     def _tick_own(self, seconds: float) -> None:
         self._own_now_s += seconds

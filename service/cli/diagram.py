@@ -17,7 +17,12 @@ from callfsm.fsm.diagram.readme import block, with_blocks
 from callfsm.fsm.table import Table
 from service.cli.errors import reported
 
-OURS = ("callfsm.call.table:CALL", "callfsm.inference.table:INFERENCE", "callfsm.link.table:LINK")
+OURS = (
+    "callfsm.call.table:CALL",
+    "callfsm.inference.table:INFERENCE",
+    "callfsm.link.table:LINK",
+    "callfsm.fsm.supervision:SUPERVISION",
+)
 EVERY_FORMAT = ",".join(Format)
 
 

@@ -12,14 +12,17 @@ class Coin(Event):
     cents: int
 
 
+@dataclass(frozen=True, slots=True)
 class Push(Event):
     pass
 
 
+@dataclass(frozen=True, slots=True)
 class Maintain(Event):
     pass
 
 
+@dataclass(frozen=True, slots=True)
 class TooLate(Event):
     pass
 

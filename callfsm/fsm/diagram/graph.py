@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from callfsm.fsm.lint import check
-from callfsm.fsm.table import STAY, After, Event, Kind, Policy, Table
+from callfsm.fsm.table import STAY, After, Event, Kind, Policy, Table, name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,10 @@ class Node:
     kind: Kind
     initial: bool
     timeout: Timeout | None
+
+    @property
+    def title(self) -> str:
+        return titled(self.name, self.note)
 
     @property
     def look(self) -> str:
@@ -108,6 +112,10 @@ class Graph:
     events: tuple[str, ...]
     defaults: tuple[Default, ...]
 
+    @property
+    def title(self) -> str:
+        return titled(self.name, self.note)
+
     def edges(self) -> list[Edge]:
         """One edge per pair of states, ordered by source, then by first mention."""
         by_name = {node.name: node for node in self.nodes}
@@ -170,12 +178,24 @@ def graph_of(table: Table[Any], show: Show, *, policies: bool) -> Graph:
         nodes=tuple(sorted(nodes, key=lambda node: not node.initial)),
         rules=tuple(_rule(row, table.internal, show.guards) for row in table.rows),
         events=tuple(event.__name__ for event in table.events),
-        defaults=tuple(
-            Default(r.sources, tuple(e.__name__ for e in r.events), r.policy, r.note)
-            for r in table.rest
-            if shown
-        ),
+        defaults=tuple(_defaults(table)) if shown else (),
     )
+
+
+def _defaults(table: Table[Any]) -> Iterator[Default]:
+    for rest in table.rest:
+        events = tuple(event.__name__ for event in rest.events)
+        yield Default(rest.sources, events, rest.policy, rest.note)
+    left: dict[tuple[str, Policy], list[str]] = {}
+    for (state, event), policy in table.defaults():
+        left.setdefault((state, policy), []).append(event.__name__)
+    for (state, policy), names in left.items():
+        yield Default((state,), tuple(names), policy, "all that is left")
+
+
+def titled(name: str, note: str) -> str:
+    """The name and what it means, if that is said."""
+    return f"{name}: {note}" if note else name
 
 
 def identifier(name: str) -> str:
@@ -191,9 +211,7 @@ def _rule(row: Any, internal: tuple[type[Event], ...], guards: bool) -> Rule:
 
 
 def _name(function: Callable[..., Any] | None) -> str:
-    if function is None:
-        return ""
-    name = getattr(function, "__name__", type(function).__name__)
+    name = name_of(function) if function is not None else ""
     return "…" if name == "<lambda>" else name
 
 
@@ -218,10 +236,11 @@ class _Spelling:
 
 
 def _timeout(after: After[Any]) -> Timeout:
-    read: object
-    try:
-        read = after.seconds(_Spelling())
-    except Exception:  # computed, not just read: then its name must do
-        read = _Spelling(_name(after.seconds))
-    spelt = read.name if isinstance(read, _Spelling) else f"{read} s"
+    read: Any = after.seconds
+    if callable(after.seconds):
+        try:
+            read = after.seconds(_Spelling())
+        except Exception:  # computed, not just read: then its name must do
+            read = _Spelling(_name(after.seconds))
+    spelt = read.name if isinstance(read, _Spelling) else f"{read:g} s"
     return Timeout(spelt, type(after.event).__name__)

@@ -19,3 +19,5 @@ LOOKS = {
     "passing": Look("#fef3c7", "#b45309", "#451a03", "left in the same turn"),
     "final": Look("#e5e7eb", "#4b5563", "#111827", "the end"),
 }
+
+LIVE = "#dc2626"  # the state a machine is in, and the edge it took

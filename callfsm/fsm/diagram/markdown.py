@@ -10,7 +10,7 @@ def to_markdown(graph: Graph, picture: str) -> str:
     """The text of a `.md` file; `picture` is what stands for the picture, already Markdown."""
     parts = [
         f"# {graph.name}",
-        f"{graph.note[:1].upper()}{graph.note[1:]}. Generated from the table by `callfsm diagram`.",
+        f"{_sentence(graph.note)}Generated from the table by `callfsm diagram`.",
         picture,
         "## States",
         _states(graph.nodes),
@@ -105,6 +105,10 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _code(text: str) -> str:
     return f"`{text}`" if text else ""
+
+
+def _sentence(note: str) -> str:
+    return f"{note[:1].upper()}{note[1:]}. " if note else ""
 
 
 def _escape(text: str) -> str:

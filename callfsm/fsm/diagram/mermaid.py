@@ -16,7 +16,7 @@ def to_mermaid(graph: Graph) -> str:
 
 
 def _lines(graph: Graph) -> Iterator[str]:
-    yield from ("---", f"title: {_quoted(f'{graph.name}: {graph.note}')}", "---")
+    yield from ("---", f"title: {_quoted(graph.title)}", "---")
     yield from ("stateDiagram-v2", "    direction TB")
     for node in graph.nodes:
         yield f'    state "{_text(node.name)}" as {_id(node)}'

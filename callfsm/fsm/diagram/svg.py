@@ -1,7 +1,8 @@
 """A graph as one SVG file that needs nothing: fills, fonts and legend are all in it.
 
 Every state is a group `state-NAME`, every edge a group `edge-SOURCE-TARGET`, so that a page which
-holds the picture can mark the state a call is in and the edges it took.
+holds the picture can mark the state a call is in (class `current`) and the edge it took (`last`);
+`live` has the data.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from callfsm.fsm.diagram.layout import (
     lay_out,
 )
 from callfsm.fsm.diagram.legend import Legend
-from callfsm.fsm.diagram.looks import LOOKS
+from callfsm.fsm.diagram.looks import LIVE, LOOKS
 from callfsm.fsm.diagram.signs import again, clock, rect, stays
 
 CODE = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -41,7 +42,7 @@ def _lines(graph: Graph, drawing: Drawing) -> Iterator[str]:
     width, height = drawing.width, drawing.height + legend.height
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     yield f'<svg xmlns="http://www.w3.org/2000/svg" class="fsm" {size} role="img">'
-    yield f"<title>{escape(f'{graph.name}: {graph.note}')}</title>"
+    yield f"<title>{escape(graph.title)}</title>"
     yield f"<style>\n{_style()}\n</style>"
     yield f'<rect class="paper" width="{width}" height="{height}" rx="8"/>'
     yield f'<text class="title" x="{MARGIN}" y="36">{escape(graph.name)}</text>'
@@ -76,13 +77,18 @@ def _style() -> str:
         rules.append(f".fsm .{look} rect {{ fill: {colours.fill}; stroke: {colours.line}; }}")
         rules.append(f".fsm .{look} .name {{ fill: {colours.text}; }}")
         rules.append(f".fsm .{look} .parting {{ stroke: {colours.line}; opacity: 0.35; }}")
+    rules += [
+        f".fsm .current rect {{ stroke: {LIVE}; stroke-width: 4; }}",
+        f".fsm .last .line {{ stroke: {LIVE}; stroke-width: 3; }}",
+        f".fsm .last .head {{ fill: {LIVE}; }}",
+    ]
     return "\n".join(rules)
 
 
 def _box(box: Box) -> Iterator[str]:
     node, middle = box.node, box.x + box.width // 2
     yield f'<g class="state {node.look}" id="state-{node.id}">'
-    yield f"<title>{escape(f'{node.name}: {node.note}')}</title>"
+    yield f"<title>{escape(node.title)}</title>"
     yield rect(box.x, box.y, box.width, box.height)
     if node.look == "final":
         yield rect(box.x + 4, box.y + 4, box.width - 8, box.height - 8)

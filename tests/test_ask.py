@@ -1,0 +1,302 @@
+"""Asking: the reply comes as an effect, at once or later, or says why it will not come."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import gevent
+import pytest
+
+from callfsm.errors import CallfsmError
+from callfsm.fsm.actor import Actor
+from callfsm.fsm.machine import Machine
+from callfsm.fsm.reply import Answer, NoAnswer, Question, Reply
+from callfsm.fsm.runtime import Runtime
+from callfsm.fsm.table import (
+    STAY,
+    Effect,
+    Event,
+    Kind,
+    Policy,
+    Rest,
+    Row,
+    SetTimer,
+    State,
+    Table,
+)
+from callfsm.runtimes.gevent import GeventRuntime
+from callfsm.runtimes.simulated import SimulatedRuntime
+
+FAILS_AFTER_S = 5.0  # only a test that fails waits so long
+
+
+@dataclass(frozen=True, slots=True)
+class Price(Question[int]):
+    """What does it cost?"""
+
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class Weather(Question[str]):
+    """Small talk."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp(Event):
+    """The price is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close(Event):
+    """The shop closes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted(Event):
+    """To a customer: the reply to a question."""
+
+    reply: Reply[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Effect):
+    """Of a customer: ask the shop."""
+
+    item: str
+
+
+@dataclass(slots=True)
+class Shop:
+    state: str = ""
+    asked: Price = field(default_factory=lambda: Price("nothing"))
+
+
+PRICES = {"tea": 3, "cake": 5}
+
+
+def quote(_: Shop, question: Price) -> Iterator[Effect]:
+    yield question.answer(PRICES[question.item])
+
+
+def look_up(shop: Shop, question: Price) -> Iterator[Effect]:
+    shop.asked = question
+    yield SetTimer("found", 2.0, LookedUp())
+
+
+def answer_now(shop: Shop, _: LookedUp) -> Iterator[Effect]:
+    yield shop.asked.answer(7)
+
+
+def is_rare(_: Shop, question: Price) -> bool:
+    return question.item == "saffron"
+
+
+shop_machine = Machine(
+    Table[Shop](
+        name="shop",
+        note="",
+        initial="open",
+        states=(
+            State("open", waits_forever=True, rest=Policy.REJECT),
+            State("looking", waits_forever=True, rest=Policy.POSTPONE),
+            State("closed", kind=Kind.FINAL, rest=Policy.IGNORE),
+        ),
+        rows=(
+            Row("open", Price, "looking", look_up, when=is_rare),
+            Row("open", Price, STAY, quote),
+            Row("looking", LookedUp, "open", answer_now),
+            Row(("open", "looking"), Close, "closed"),
+        ),
+        rest=(Rest("open", (Weather,), Policy.IGNORE),),
+    )
+)
+
+
+def open_shop(runtime: Runtime) -> Actor[Shop]:
+    actor = Actor(
+        "shop",
+        shop_machine,
+        Shop(),
+        runtime=runtime,
+        perform=lambda _: None,
+        crashed=lambda _: None,
+    )
+    actor.start()
+    return actor
+
+
+@pytest.fixture
+def runtime() -> SimulatedRuntime:
+    return SimulatedRuntime()
+
+
+def test_asking_returns_before_the_answer(runtime: SimulatedRuntime) -> None:
+    """`ask` never waits: the box is empty until the actor has had its turn."""
+    reply = open_shop(runtime).ask(Price("tea"))
+    assert not reply.done
+    with pytest.raises(NoAnswer, match="there is no answer yet"):
+        _ = reply.value
+    runtime.settle()
+    assert (reply.done, reply.failed, reply.value) == (True, False, 3)
+
+
+def test_an_answer_may_come_in_a_later_turn(runtime: SimulatedRuntime) -> None:
+    """The model keeps the question; waiting passes as much simulated time as it takes."""
+    shop = open_shop(runtime)
+    slow, postponed = shop.ask(Price("saffron")), shop.ask(Price("cake"))
+    assert runtime.wait(slow, 10.0) == 7
+    assert (runtime.now_s(), postponed.value) == (2.0, 5)
+
+
+def test_waiting_ends_after_its_time(runtime: SimulatedRuntime) -> None:
+    """Without an answer in time: NoAnswer, and the answer may still come."""
+    reply = open_shop(runtime).ask(Price("saffron"))
+    with pytest.raises(NoAnswer):
+        runtime.wait(reply, 1.5)
+    assert (runtime.now_s(), reply.done) == (1.5, False)
+    assert runtime.wait(reply, 0.5) == 7
+
+
+def test_a_reply_calls_whoever_listens_once(runtime: SimulatedRuntime) -> None:
+    """Before the answer or after it, each listener hears it once."""
+    heard: list[int] = []
+    reply = open_shop(runtime).ask(Price("tea"))
+    reply.then(lambda done: heard.append(done.value))
+    runtime.settle()
+    reply.then(lambda done: heard.append(done.value + 1))
+    reply.answer(100)
+    assert (heard, reply.value) == ([3, 4], 3)
+
+
+def test_who_answers_does_not_pay_for_who_listens(
+    runtime: SimulatedRuntime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A listener that fails is logged; the actor and the other listeners go on."""
+    shop, heard = open_shop(runtime), list[int]()
+    reply = shop.ask(Price("tea"))
+    reply.then(lambda _: heard.append(1 // 0))
+    reply.then(lambda done: heard.append(done.value))
+    runtime.settle()
+    assert (heard, shop.stopped) == ([3], False)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_dead_do_not_answer(runtime: SimulatedRuntime) -> None:
+    """A question to a stopped actor, and one that waits when it stops, fail at once."""
+    shop = open_shop(runtime)
+    shop.tell(Close())
+    waiting = shop.ask(Price("tea"))
+    runtime.settle()
+    late = shop.ask(Price("tea"))
+    for reply in (waiting, late):
+        assert reply.failed
+        with pytest.raises(NoAnswer, match="shop has stopped"):
+            _ = reply.value
+    assert runtime.dead_letters.counts == {("shop", "Price"): 2}
+
+
+def test_a_question_that_crashes_the_actor_fails_with_the_cause(runtime: SimulatedRuntime) -> None:
+    """Who asked is told why."""
+    reply = open_shop(runtime).ask(Price("gold"))
+    with pytest.raises(NoAnswer, match="shop crashed: 'gold'") as error:
+        runtime.wait(reply, 1.0)
+    assert isinstance(error.value.__cause__, KeyError)
+
+
+def test_a_question_that_is_ignored_fails(runtime: SimulatedRuntime) -> None:
+    """Nobody waits for an answer that the table says will not come."""
+    reply = open_shop(runtime).ask(Weather())
+    with pytest.raises(NoAnswer, match="shop ignored Weather"):
+        runtime.wait(reply, 1.0)
+    assert runtime.now_s() == 0.0
+
+
+def test_an_answer_is_an_effect_like_others() -> None:
+    """A machine alone answers too, so a spec can compare: the reply in it is the question's own."""
+    shop = Shop()
+    shop_machine.start(shop)
+    question = Price("tea")
+    assert shop_machine.handle(shop, question).effects == [Answer(question.reply, 3)]
+    assert question == Price("tea")
+
+
+@dataclass(slots=True)
+class Customer:
+    state: str = ""
+    paid: int = 0
+
+
+def pay(customer: Customer, event: Quoted) -> Iterator[Effect]:
+    customer.paid += event.reply.value
+    yield from ()
+
+
+def test_actors_ask_each_other_without_waiting(runtime: SimulatedRuntime) -> None:
+    """The world asks for the customer, and the reply comes to its mailbox as an event."""
+    shop = open_shop(runtime)
+    table: Table[Customer] = Table(
+        name="customer",
+        note="",
+        initial="hungry",
+        states=(State("hungry", enter=lambda _: [Ask("tea"), Ask("cake")], waits_forever=True),),
+        rows=(Row("hungry", Quoted, STAY, pay),),
+    )
+
+    def perform(effect: Effect) -> None:
+        assert isinstance(effect, Ask)
+        shop.ask(Price(effect.item)).then(lambda reply: customer.tell(Quoted(reply)))
+
+    customer = Actor(
+        "customer",
+        Machine(table),
+        Customer(),
+        runtime=runtime,
+        perform=perform,
+        crashed=lambda _: None,
+    )
+    customer.start()
+    runtime.settle()
+    assert customer.model.paid == 8
+
+
+# ------------------------------------------------ on gevent
+@pytest.fixture
+def hub() -> Iterator[GeventRuntime]:
+    running = GeventRuntime()
+    running.start()
+    yield running
+    running.stop()
+
+
+def test_a_greenlet_waits_for_the_answer(hub: GeventRuntime) -> None:
+    """The one that asks is blocked, and the others run."""
+    shop = open_shop(hub)
+    asking = [gevent.spawn(hub.wait, shop.ask(Price(i)), FAILS_AFTER_S) for i in ("tea", "cake")]
+    gevent.joinall(asking)
+    assert [greenlet.value for greenlet in asking] == [3, 5]
+
+
+def test_a_greenlet_waits_no_longer_than_it_says(hub: GeventRuntime) -> None:
+    """NoAnswer after the time."""
+    reply = open_shop(hub).ask(Price("saffron"))
+    with pytest.raises(NoAnswer, match="there is no answer yet"):
+        hub.wait(reply, 0.001)
+
+
+def test_a_turn_does_not_wait(hub: GeventRuntime) -> None:
+    """An actor that waits for an answer in its turn would stop all actors: it is told so."""
+    shop = open_shop(hub)
+    crashes: list[Exception] = []
+    greedy = Actor(
+        "greedy",
+        shop_machine,
+        Shop(),
+        runtime=hub,
+        perform=lambda _: None,
+        crashed=crashes.append,
+        observers=(lambda *_: hub.wait(shop.ask(Price("tea")), FAILS_AFTER_S),),
+    )
+    greedy.start()  # not in a turn: here it may wait
+    greedy.tell(Close())
+    hub.wait(shop.ask(Price("cake")), FAILS_AFTER_S)
+    assert [type(error) for error in crashes] == [CallfsmError]
