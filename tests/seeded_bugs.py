@@ -25,7 +25,6 @@ from callfsm.fsm.table import (
     SetTimer,
     Table,
 )
-from callfsm.link.table import LINK  # noqa: F401  so that a spec finds every table here
 
 AnyRow = Row[Call, Any]
 ACCEPT = "accept"

@@ -40,7 +40,7 @@ def at_rest(call: Call, timers: Collection[str], around: Surroundings) -> Iterat
         if not around.reading:
             yield "deadlock: reading is paused, and nothing will resume it"
     if around.link_closed:
-        yield from _undelivered(around)
+        yield from undelivered(around)
 
 
 def at_the_end(call: Call, around: Surroundings) -> Iterator[str]:
@@ -69,7 +69,7 @@ def text_of(around: Surroundings, heard: int) -> Iterator[str]:
         yield f"text out of order: {' '.join(forwarded)}"
 
 
-def _undelivered(around: Surroundings) -> Iterator[str]:
+def undelivered(around: Surroundings) -> Iterator[str]:
     """Each text was taken or reported; the one in flight at the end may be both."""
     texts = [effect.text for effect in around.forwarded]
     taken = len(around.taken)

@@ -1,8 +1,4 @@
-"""Values as Python source: what a spec that a program writes is made of.
-
-A class is imported by its name; where two machines call an event by one name, the second one is
-written with its module, `link_events.ConnectFailed()`.
-"""
+"""Values as Python source, and the imports they need: what a spec that we write is made of."""
 
 import json
 from dataclasses import MISSING, fields, is_dataclass
@@ -35,13 +31,8 @@ class Source:
 
     def name(self, kind: type) -> str:
         """The class, as the source calls it."""
-        module, name = kind.__module__, kind.__name__
-        if self._modules.setdefault(name, module) == module:
-            return name
-        package, _, last = module.rpartition(".")
-        alias = "_".join(module.split(".")[-2:])
-        self.uses(f"from {package} import {last} as {alias}")
-        return f"{alias}.{name}"
+        self._modules[kind.__name__] = kind.__module__
+        return kind.__name__
 
     def uses(self, line: str) -> None:
         """One more import line."""
