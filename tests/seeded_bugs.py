@@ -1,4 +1,4 @@
-"""Ten mistakes that somebody could make in the call machine; exploration must find each of them.
+"""Mistakes that somebody could make, twelve of them in the call machine; each must be found.
 
 Every one is a whole table that passes the checks at definition.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from repaired_machines import REPAIRED_CALL
+from repaired_machines import REPAIRED_CALL, REPAIRED_LINK
 
 from callfsm.call import events as ev
 from callfsm.call import handlers as do
@@ -23,8 +23,14 @@ from callfsm.fsm.table import (
     Rest,
     Row,
     SetTimer,
+    State,
     Table,
 )
+from callfsm.inference import events as inf
+from callfsm.inference.pool import Pool
+from callfsm.inference.table import INFERENCE
+from callfsm.link import events as lnk
+from callfsm.link.link import Link
 
 AnyRow = Row[Call, Any]
 ACCEPT = "accept"
@@ -71,19 +77,29 @@ def _take_and_read_no_more(call: Call, event: ev.CutDue) -> Iterator[Effect]:
 
 
 def _closed_that_listens() -> Table[Call]:
+    """`closed` is not the end any more, and takes audio."""
     closed = REPAIRED_CALL.state("closed")
-    states = (
-        *(state for state in REPAIRED_CALL.states if state is not closed),
-        replace(closed, kind=Kind.WAITING, waits_forever=True),
-    )
+    taken = (ev.AudioReceived, ev.GiveUp)
     rest = tuple(
-        replace(rest, events=tuple(e for e in rest.events if e is not ev.AudioReceived))
+        replace(rest, events=tuple(e for e in rest.events if e not in taken))
         if rest.sources == ("closed",)
         else rest
         for rest in REPAIRED_CALL.rest
     )
-    row: AnyRow = Row("closed", ev.AudioReceived, STAY, do.hear)
-    return replace(REPAIRED_CALL, states=states, rows=(*REPAIRED_CALL.rows, row), rest=rest)
+    rows: tuple[AnyRow, ...] = (
+        Row("closed", ev.AudioReceived, STAY, do.hear),
+        Row("closed", ev.GiveUp, "gone"),
+    )
+    return replace(
+        REPAIRED_CALL,
+        states=(
+            *(state for state in REPAIRED_CALL.states if state is not closed),
+            replace(closed, kind=Kind.WAITING, waits_forever=True),
+            State("gone", "the end, now", Kind.FINAL),
+        ),
+        rows=(*REPAIRED_CALL.rows, *rows),
+        rest=(*rest, Rest("gone", REPAIRED_CALL.events, Policy.IGNORE, "the call is gone")),
+    )
 
 
 def _accept_timer_by_hand() -> Table[Call]:
@@ -132,6 +148,37 @@ def _busy_that_decides() -> Table[Call]:
     return _rows(change)
 
 
+def _admit_and_rest(pool: Pool, event: inf.ContextReady) -> Iterator[Effect]:
+    """`admit` that gives the context nothing to do."""
+    pool.loading.discard(event.context)
+    pool.idle.add(event.context)
+    yield from ()
+
+
+def _reconnect_and_remember(_: Link, __: lnk.Lost) -> Iterator[Effect]:
+    """`reconnect` that takes the lost text for one that is still on its way."""
+    yield lnk.Disconnect(bye=False)
+    yield lnk.Connect()
+
+
+CONTEXT_FORGOTTEN = replace(
+    INFERENCE,
+    rows=tuple(
+        replace(row, do=_admit_and_rest)
+        if row.event is inf.ContextReady and row.sources == ("serving",)
+        else row
+        for row in INFERENCE.rows
+    ),
+)
+TEXT_FORGOTTEN = replace(
+    REPAIRED_LINK,
+    rows=tuple(
+        replace(row, do=_reconnect_and_remember)
+        if row.event is lnk.Lost and row.target == "connecting"
+        else row
+        for row in REPAIRED_LINK.rows
+    ),
+)
 ROW_DROPPED = _without(ev.PauseElapsed, "buffering")
 WRONG_TARGET = _row(ev.GraceElapsed, "buffering", target="closed")
 GUARD_DROPPED = _any_answer_will_do()

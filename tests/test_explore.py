@@ -36,6 +36,12 @@ SEEDED = [
     ("READING_NOT_RESUMED", Bounds(3, 0, 1, 0), "deadlock"),
 ]
 
+PLACES = {
+    CALL: "repaired_machines:REPAIRED_CALL",
+    INFERENCE: TABLES[INFERENCE],
+    LINK: "repaired_machines:REPAIRED_LINK",
+}
+
 Way = tuple[Choice | TimeOut, ...]
 
 CONNECTED: Way = (Choice.REGISTER, Choice.ANSWER)
@@ -101,23 +107,31 @@ def test_peer_hangs_up_while_we_do() -> None:
 @pytest.mark.parametrize(("name", "bounds", "kind"), SEEDED, ids=[name for name, *_ in SEEDED])
 def test_a_seeded_bug_is_found(name: str, bounds: Bounds, kind: str) -> None:
     """Its counter-example fails as a spec on the table with the bug, and passes on the other."""
+    judge(CALL, name, bounds, kind)
+
+
+@pytest.mark.parametrize(
+    ("actor", "name"), [(INFERENCE, "CONTEXT_FORGOTTEN"), (LINK, "TEXT_FORGOTTEN")]
+)
+def test_bugs_of_the_other_machines_are_found(actor: str, name: str) -> None:
+    """The inference actor and the link are judged as the call is."""
+    judge(actor, name, Bounds(2, 1, 1, 0), "deadlock")
+
+
+def judge(actor: str, name: str, bounds: Bounds, kind: str) -> None:
     table: Table[Any] = getattr(bugs, name)
-    machines = {**REPAIRED, CALL: Machine(table)}
+    assert table != REPAIRED[actor].table
+    machines = {**REPAIRED, actor: Machine(table)}
     found = search(machines, bounds)
     assert found.breach is not None
     assert found.breach.problem.startswith(f"{kind}: ")
-    spec = spec_of(found.breach, machines, {**TABLES, CALL: f"seeded_bugs:{name}"})
+    spec = spec_of(found.breach, machines, {**PLACES, actor: f"seeded_bugs:{name}"})
     with pytest.raises(AssertionError, match=kind):
         run_spec(spec)
-    right = f"from repaired_machines import REPAIRED_CALL as {name}"
-    run_spec(spec.replace(f"from seeded_bugs import {name}", right))
-
-
-def test_ten_bugs_are_seeded() -> None:
-    """Each a table of its own, and none of them the right one."""
-    tables = [getattr(bugs, name) for name, *_ in SEEDED]
-    assert len({id(table) for table in tables}) >= 10
-    assert bugs.REPAIRED_CALL not in tables
+    module, _, right = PLACES[actor].partition(":")
+    run_spec(
+        spec.replace(f"from seeded_bugs import {name}", f"from {module} import {right} as {name}")
+    )
 
 
 def test_a_counter_example_is_a_readable_spec() -> None:

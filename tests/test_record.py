@@ -3,6 +3,7 @@
 import json
 import runpy
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from callfsm.call import events as ev
 from callfsm.call.call import Call
 from callfsm.call.settings import CallSettings
 from callfsm.call.table import CALL, call_machine
+from callfsm.errors import CallfsmError
 from callfsm.fsm.actor import Actor
 from callfsm.fsm.machine import Machine
 from callfsm.fsm.table import Effect, Event
@@ -118,6 +120,9 @@ def without_pause() -> Machine[Call]:
         replace(row, do=None) if row.event is ev.PauseElapsed else row for row in CALL.rows
     )
     return Machine(replace(CALL, rows=rows))
+
+
+WHOLE = tuple(Recorded().whole().lines)
 
 
 # ---------------------------------------------------------------- replay
@@ -294,6 +299,17 @@ def test_a_broken_line_is_named(broken: str, message: str) -> None:
     lines = Recorded().whole().lines
     with pytest.raises(LogError, match=message):
         read_log([*lines[:2], broken, *lines[3:]])
+
+
+@settings(max_examples=200, deadline=None)
+@for_all(line=st.integers(0, 400), at=st.integers(0, 400), junk=st.text(max_size=3))
+def test_a_damaged_log_is_told(line: int, at: int, junk: str) -> None:
+    """Whatever was done to a line: a log error, a difference, or no harm; never a stack trace."""
+    lines = list(WHOLE)
+    line, at = line % len(lines), at % len(lines[line % len(lines)])
+    lines[line] = lines[line][:at] + junk + lines[line][at + 1 :]
+    with suppress(CallfsmError):
+        replay(read_log(lines))
 
 
 def test_every_field_comes_back() -> None:

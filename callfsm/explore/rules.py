@@ -10,6 +10,8 @@ from callfsm.call.call import Call
 from callfsm.call.handlers import GRACE, HELD, PAUSE
 from callfsm.explore.surroundings import Surroundings
 from callfsm.fsm.machine import Turn, UnexpectedEvent
+from callfsm.inference.pool import Pool
+from callfsm.link.link import Link
 
 
 def rejected(error: UnexpectedEvent, was_time_out: bool) -> str:
@@ -29,7 +31,7 @@ def audio_is_over(timers: Collection[str]) -> Iterator[str]:
         yield f"leaked timer: '{name}' runs on though the audio is over"
 
 
-def at_rest(call: Call, timers: Collection[str], around: Surroundings) -> Iterator[str]:
+def call_at_rest(call: Call, timers: Collection[str], around: Surroundings) -> Iterator[str]:
     """With no mail left, something goes on with everything that was heard."""
     if call.state == "buffering":
         heard = call.windows.has_speech
@@ -39,6 +41,18 @@ def at_rest(call: Call, timers: Collection[str], around: Surroundings) -> Iterat
             yield "lost text: words are held back, and nothing will let them go"
         if not around.reading:
             yield "deadlock: reading is paused, and nothing will resume it"
+
+
+def inference_at_rest(pool: Pool) -> Iterator[str]:
+    """No window waits for a context that waits for a window."""
+    if pool.idle and pool.waiting:
+        yield "deadlock: a window waits, and so does a context"
+
+
+def link_at_rest(link: Link, around: Surroundings) -> Iterator[str]:
+    """A text is written as soon as it can be; and at the end each was taken or reported."""
+    if link.state == "connected" and link.queue and not around.writing:
+        yield "deadlock: a text waits, and so does the connection"
     if around.link_closed:
         yield from undelivered(around)
 

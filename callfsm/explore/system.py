@@ -116,11 +116,17 @@ def settle(system: System, machines: Machines) -> list[tuple[str, Step]]:
         if system.members[name].mail and name not in system.ready:
             system.ready.append(name)
     if not system.problems:
-        member, around = system.members[CALL], system.around
-        system.problems += rules.at_rest(member.model, member.timers, around)
-        if not any(True for _ in system.choices()):
-            system.problems += rules.at_the_end(member.model, around)
+        system.problems += _problems_at_rest(system)
     return trace
+
+
+def _problems_at_rest(system: System) -> Iterator[str]:
+    call, around = system.members[CALL], system.around
+    yield from rules.call_at_rest(call.model, call.timers, around)
+    yield from rules.inference_at_rest(system.members[INFERENCE].model)
+    yield from rules.link_at_rest(system.members[LINK].model, around)
+    if not any(True for _ in system.choices()):
+        yield from rules.at_the_end(call.model, around)
 
 
 def end(system: System, machines: Machines) -> None:

@@ -86,8 +86,8 @@ def _header(line: str, decode: Decoder) -> Header:
         is_ours = False
     if not is_ours:
         raise LogError(f"line 1 is not the header of a {FORMAT}")
-    if values["version"] != VERSION:
-        raise LogError(f"the log has format version {values['version']}; this reads {VERSION}")
+    if values.get("version") != VERSION:
+        raise LogError(f"the log has format version {values.get('version')}; this reads {VERSION}")
     try:
         settings = decode(values["settings"])
         return Header(values["call"], values["started"], settings, values["audio"])
