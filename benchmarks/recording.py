@@ -22,7 +22,7 @@ from callfsm.call import events as ev
 from callfsm.call.call import Call
 from callfsm.call.settings import CallSettings
 from callfsm.call.silero import SileroDetector, SileroNetwork
-from callfsm.call.speech import FRAME_S, FRAME_SAMPLES
+from callfsm.call.speech import FRAME_S, FRAME_SAMPLES, SpeechDetector
 from callfsm.call.table import call_machine
 from callfsm.fsm.actor import Actor
 from callfsm.fsm.table import Effect
@@ -105,10 +105,11 @@ def _place(
     call_id: int, runtime: SimulatedRuntime, network: SileroNetwork, recording: Recording | None
 ) -> Actor[Call]:
     """A connected call whose windows are answered at once."""
-    machine, detector = call_machine, SileroDetector(network)
+    machine = call_machine
+    detector: SpeechDetector = SileroDetector(network)
     if recording is not None:
         recorder = recording.call(call_id, SETTINGS, detector)
-        machine, detector = recorder.machine, recorder.detector  # type: ignore[assignment]
+        machine, detector = recorder.machine, recorder.detector
 
     def perform(effect: Effect) -> None:
         match effect:

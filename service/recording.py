@@ -7,7 +7,7 @@ the disk cannot keep up, or refuses, a call's log ends there: one with a hole wo
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -60,7 +60,7 @@ class Recording:
         self._ended: set[_Log] = set()  # too early: nothing more is written to them
         self._thread = NativeThread()
         self._work_came = Signal()
-        self._closing = False
+        self._closing = Signal()
         self._writer = gevent.spawn(self._write_until_closed)
 
     def call(self, call_id: int, settings: CallSettings, detector: SpeechDetector) -> CallRecorder:
@@ -81,34 +81,40 @@ class Recording:
 
     def close(self) -> None:
         """Write what waits, and end the thread."""
-        self._closing = True
+        self._closing.set()
         self._work_came.set()
         self._writer.join()
         self._thread.stop()
 
     def _write(self, to: _Log, line: str) -> None:
-        if self._closing or to in self._ended:
+        if self._closing.is_set() or to in self._ended:
             self._metrics.recording_lost.inc()
         elif len(line) > self._room_bytes:
-            self._end(to, 1, "the disk does not keep up")
+            self._end(to, "the disk does not keep up")
+            self._metrics.recording_lost.inc()
         else:
             self._room_bytes -= len(line)
             self._waiting.setdefault(to, []).append(line)
             self._work_came.set()
 
     def _fail(self, to: _Log, error: Exception) -> None:
-        self._end(to, 1, f"{type(error).__name__}: {error}")
+        self._end(to, f"{type(error).__name__}: {error}")
+        self._metrics.recording_lost.inc()
 
-    def _end(self, to: _Log, lost_lines: int, why: str) -> None:
-        """Write no more to this log: neither what comes nor, after a failure, what waits."""
+    def _end(self, to: _Log, why: str) -> None:
+        """Take no more lines for this log."""
         self._ended.add(to)
-        waiting = self._waiting.pop(to, [])
-        self._room_bytes += sum(map(len, waiting))
-        self._metrics.recording_lost.inc(lost_lines + len(waiting))
         log.error("call %d: its log %s ends before the call does: %s", to.call_id, to.path, why)
 
+    def _drop(self, to: _Log, lines: Sequence[str], why: str) -> None:
+        """These lines could not be written, and what came after them must not be."""
+        self._end(to, why)
+        waiting = self._waiting.pop(to, [])
+        self._room_bytes += sum(map(len, waiting))
+        self._metrics.recording_lost.inc(len(lines) + len(waiting))
+
     def _write_until_closed(self) -> None:
-        while not (self._closing and not self._waiting):
+        while self._waiting or not self._closing.is_set():
             self._work_came.wait()
             self._work_came.clear()
             waiting, self._waiting = self._waiting, {}
@@ -116,9 +122,8 @@ class Recording:
             failures = self._thread.run(partial(_append, texts))
             self._room_bytes += sum(map(len, texts.values()))
             for to, error in failures.items():
-                self._end(to, len(waiting[to]), str(error))
-            if not self._closing:
-                gevent.sleep(WRITE_EVERY_S)
+                self._drop(to, waiting[to], str(error))
+            self._closing.wait(WRITE_EVERY_S)
 
 
 def _append(texts: Mapping[_Log, str]) -> dict[_Log, OSError]:

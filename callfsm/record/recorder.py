@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from typing import Generic
 
 from callfsm.call.call import Call
 from callfsm.call.settings import CallSettings
@@ -15,7 +14,7 @@ from callfsm.record.log import Header
 from callfsm.record.speech import HeardSpeech
 
 
-class Witnessed(Machine[M], Generic[M]):
+class Witnessed(Machine[M]):
     """The same machine, but `see` is told of each turn, or of the exception that it ended in."""
 
     def __init__(
