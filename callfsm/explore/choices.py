@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
 from callfsm.call.settings import CallSettings, WindowSettings
 
@@ -70,31 +71,40 @@ FAULTS = {
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How much may happen in one run: pieces of audio, half a second each; faults of every kind
-    together; REGISTERs; and races, where one thing happens before anybody saw the last."""
+    together; REGISTERs; and races, where one thing happens before anybody saw the last.
+
+    `prompt`: the language model answers at once, or fails at once. `looks`: windows are looked at
+    while they grow.
+    """
 
     pieces: int = 2
     faults: int = 2
     registers: int = 1
     races: int = 1
-    prompt: bool = True  # the language model answers at once, or fails at once
+    prompt: bool = True
+    looks: bool = False
 
 
 ANYTHING = Bounds(pieces=99, faults=99, registers=99, races=99, prompt=False)
 NOTHING_MORE = Bounds(pieces=0, faults=0, registers=0, races=0, prompt=False)
 
-# The shortest windows that there can be: two pieces of audio fill one.
-SETTINGS = CallSettings(
-    WindowSettings(
-        window_s=1.0,
-        overlap_s=0.2,
-        stride_s=0.8,
-        buffer_s=1.0,
-        pause_s=0.1,
-        context_s=0.0,
-        lead_in_s=0.0,
-        eager_step_s=0.0,
-    )
-)
 PIECE_FRAMES = 25  # half a second: a word, and then
 PAUSE_FRAMES = 6  # of silence, or speech that goes on
 WORD_S = (0.06, 0.38)  # where the word of a piece begins and ends in it
+
+
+@cache
+def settings_of(looks: bool) -> CallSettings:
+    """The shortest windows that there can be: two pieces of audio fill one."""
+    return CallSettings(
+        WindowSettings(
+            window_s=1.0,
+            overlap_s=0.2,
+            stride_s=0.8,
+            buffer_s=1.0,
+            pause_s=0.1,
+            context_s=0.0,
+            lead_in_s=0.0,
+            eager_step_s=0.2 if looks else 0.0,
+        )
+    )

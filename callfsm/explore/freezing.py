@@ -16,7 +16,7 @@ import numpy as np
 from callfsm.call.settings import CallSettings, WindowSettings
 from callfsm.call.speech import FRAME_SAMPLES
 from callfsm.call.windows import Window
-from callfsm.explore.choices import SETTINGS, Bounds
+from callfsm.explore.choices import Bounds, settings_of
 from callfsm.explore.surroundings import LOUD
 from callfsm.explore.system import System
 from callfsm.fsm.table import Effect, Event
@@ -64,19 +64,15 @@ def _audio(frames: bytes, kind: str) -> Any:
     return np.repeat(flags * np.asarray(LOUD, kind), FRAME_SAMPLES)
 
 
-def _settings() -> CallSettings:
-    return SETTINGS
-
-
-def _window_settings() -> WindowSettings:
-    return SETTINGS.windows
+def _window_settings(looks: bool) -> WindowSettings:
+    return settings_of(looks).windows
 
 
 _REDUCERS = _Reducers(
     {
         np.ndarray: lambda a: (_audio, ((a[::FRAME_SAMPLES] > 0).tobytes(), a.dtype.str)),
         count: lambda counter: (count, (int(repr(counter)[len("count(") : -1]),)),
-        CallSettings: lambda _: (_settings, ()),
-        WindowSettings: lambda _: (_window_settings, ()),
+        CallSettings: lambda settings: (settings_of, (settings.windows.eager_step_s > 0,)),
+        WindowSettings: lambda settings: (_window_settings, (settings.eager_step_s > 0,)),
     }
 )

@@ -6,7 +6,7 @@ What is kept of a system is a digest and, until its turn comes, its frozen form.
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -26,6 +26,7 @@ class Breach:
 
     path: Path
     problem: str
+    looks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,12 @@ class Found:
     complete: bool
 
 
-def follow(machines: Machines, path: Path) -> System | None:
+def follow(machines: Machines, path: Path, *, looks: bool = False) -> System | None:
     """The system after these moves and nothing more, or where something went wrong on the way.
 
     None when one of them cannot happen.
     """
-    system = begin(machines, ANYTHING)
+    system = begin(machines, replace(ANYTHING, looks=looks))
     for move in path:
         if system.problems:
             break
@@ -80,7 +81,8 @@ def search(
             system = thawed(data)
             happen(system, machines, move)
             if system.problems:
-                breach = Breach((*_path(came_by, number), move), system.problems[0])
+                path = (*_path(came_by, number), move)
+                breach = Breach(path, system.problems[0], bounds.looks)
                 return Found(_without_bystanders(breach, machines), len(seen), deep + 1, False)
             after = frozen(system)
             if (digest := _digest(after)) not in seen:
@@ -104,10 +106,10 @@ def _without_bystanders(breach: Breach, machines: Machines) -> Breach:
     path = breach.path
     for at in reversed(range(len(path))):
         shorter = (*path[:at], *path[at + 1 :])
-        system = follow(machines, shorter)
+        system = follow(machines, shorter, looks=breach.looks)
         if system is not None and system.problems == [breach.problem]:
             path = shorter
-    return Breach(path, breach.problem)
+    return replace(breach, path=path)
 
 
 def _path(came_by: list[tuple[int, Move | None]], number: int) -> Path:

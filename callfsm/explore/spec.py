@@ -6,6 +6,7 @@ long as the machines do that, and is kept when they no longer do.
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 from callfsm.call.table import CALL as CALL_TABLE
@@ -28,9 +29,9 @@ TABLES = {
 class Way:
     """What happened so far. Where a machine does not let the next choice come up, the way ends."""
 
-    def __init__(self, machines: Machines) -> None:
+    def __init__(self, machines: Machines, looks: bool) -> None:
         self._machines = machines
-        self._system = begin(machines, ANYTHING)
+        self._system = begin(machines, replace(ANYTHING, looks=looks))
         self._trace: list[str] = []
         self._goes_on = True
 
@@ -63,9 +64,13 @@ def given_a_system(
     call: Table[Any] = CALL_TABLE,
     inference: Table[Any] = INFERENCE_TABLE,
     link: Table[Any] = LINK_TABLE,
+    looks: bool = False,
 ) -> Way:
-    """A call that nobody heard of, an inference actor that is ready, and a link."""
-    return Way({CALL: Machine(call), INFERENCE: Machine(inference), LINK: Machine(link)})
+    """A call that nobody heard of, an inference actor that is ready, and a link.
+
+    With `looks` windows are looked at while they grow.
+    """
+    return Way({CALL: Machine(call), INFERENCE: Machine(inference), LINK: Machine(link)}, looks)
 
 
 def spec_of(
@@ -75,13 +80,14 @@ def spec_of(
 
     `tables` says, as MODULE:NAME, where the spec finds the table of each of the `machines`.
     """
-    system = begin(machines, ANYTHING)
+    system = begin(machines, replace(ANYTHING, looks=breach.looks))
     lines = []
     for move in breach.path:
         steps = happen(system, machines, move)
         lines.append(_line(move))
         lines += [f"# {told}" for told in _told(steps)]
     given = ", ".join(f"{actor}={place.partition(':')[2]}" for actor, place in tables.items())
+    given += ", looks=True" if breach.looks else ""
     kinds = "Choice, TimeOut" if "TimeOut(" in "".join(lines) else "Choice"
     places = [
         *(tuple(place.split(":")) for place in tables.values()),

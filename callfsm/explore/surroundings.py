@@ -7,13 +7,14 @@ return mail: (actor, event). All of it is plain data, so that it can be copied a
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from callfsm.call import effects as ask
 from callfsm.call import events as ev
+from callfsm.call.segmenter import Cut
 from callfsm.call.speech import FRAME_S, FRAME_SAMPLES
 from callfsm.call.windows import Window
 from callfsm.explore.choices import FAULTS, PAUSE_FRAMES, PIECE_FRAMES, WORD_S, Bounds, Choice
@@ -27,6 +28,8 @@ Mail: TypeAlias = tuple[str, Event]
 Span: TypeAlias = tuple[float, float]
 
 CALL, INFERENCE, LINK = "call", "inference", "link"
+# What tells the call that a look ahead costs nobody time.
+IDLE: dict[str, Any] = {f.name: True for f in fields(ev.AudioReceived) if f.name == "spare"}
 LOUD = 0.5  # every sample of speech; silence is 0
 
 
@@ -52,6 +55,7 @@ class Surroundings:
     spans: dict[int, Span] = field(default_factory=dict)  # of every window, start and end
     asked: dict[int, int] = field(default_factory=dict)  # how often, by window
     in_flight: set[int] = field(default_factory=set)  # windows that wait for their answer
+    looks: set[int] = field(default_factory=set)  # of these windows, those that still grow
     given_up: set[int] = field(default_factory=set)
     running: tuple[inf.Request, ...] = ()
     context: str = ""  # "loading", "running", "hung", "aborted"
@@ -166,7 +170,7 @@ class Surroundings:
         self.said.append(Word(f"w{self.pieces}", start_s + WORD_S[0], start_s + WORD_S[1]))
         samples = np.full(PIECE_FRAMES * FRAME_SAMPLES, LOUD, np.float32)
         samples[(PIECE_FRAMES - silent_frames) * FRAME_SAMPLES :] = 0
-        return ev.AudioReceived(samples)
+        return ev.AudioReceived(samples, **IDLE)
 
     def _context_event(self, choice: Choice) -> Event:
         requests, self.running, self.context = self.running, (), ""
@@ -218,7 +222,8 @@ class Surroundings:
             case ask.Transcribe(window=window):
                 yield INFERENCE, self._submit(window)
             case ask.AbandonInference(window=number):
-                self.given_up.add(number)
+                if number not in self.looks:  # of a look, no audio is lost
+                    self.given_up.add(number)
                 if number in self.in_flight:
                     self.in_flight.discard(number)
                     yield INFERENCE, inf.Withdrawn(CALL, number)
@@ -245,6 +250,7 @@ class Surroundings:
         self.said.clear()
         self.spans.clear()
         self.asked.clear()
+        self.looks.clear()
         self.given_up.clear()
         self.unaccepted.clear()
 
@@ -255,6 +261,8 @@ class Surroundings:
         self.in_flight.add(number)
         self.spans[number] = (window.start_s, window.end_s)
         self.asked[number] = self.asked.get(number, 0) + 1
+        if window.cut is Cut.EAGER:
+            self.looks.add(number)
         if self.asked[number] > 2:
             self.problems.append(f"retry without limit: window {number} is asked for again")
         audio = AudioWindow(window.samples)

@@ -7,14 +7,14 @@ machine that reached its end still gets its mail here: it must ignore it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from callfsm.call.call import Call
 from callfsm.call.events import AudioReceived
 from callfsm.call.table import call_machine
 from callfsm.explore import rules
-from callfsm.explore.choices import NOTHING_MORE, SETTINGS, Bounds, Choice, Move, TimeOut
+from callfsm.explore.choices import NOTHING_MORE, Bounds, Choice, Move, TimeOut, settings_of
 from callfsm.explore.surroundings import CALL, INFERENCE, LINK, LoudIsSpeech, Mail, Surroundings
 from callfsm.fsm.actor import TimedOut
 from callfsm.fsm.machine import Machine, Step, Turn, UnexpectedEvent
@@ -80,7 +80,7 @@ class System:
 
 def begin(machines: Machines, bounds: Bounds) -> System:
     """A call that nobody heard of, a context that is ready, and a link that is not connected."""
-    models = {CALL: _fresh_call(), INFERENCE: Pool(1), LINK: Link(1)}
+    models = {CALL: _fresh_call(bounds.looks), INFERENCE: Pool(1), LINK: Link(1)}
     system = System({n: Member(m) for n, m in models.items()}, Surroundings(bounds))
     for name, member in system.members.items():
         _carry_out(system, name, machines[name].start(member.model))
@@ -132,7 +132,7 @@ def _problems_at_rest(system: System) -> Iterator[str]:
 def end(system: System, machines: Machines) -> None:
     """Nothing comes from outside any more, but what has to."""
     if not system.problems:
-        system.around.bounds = NOTHING_MORE
+        system.around.bounds = replace(NOTHING_MORE, looks=system.around.bounds.looks)
         settle(system, machines)
 
 
@@ -177,7 +177,7 @@ def _take_call_turn(system: System, machine: Machine[Any], event: Event) -> Turn
     system.heard += isinstance(event, AudioReceived)
     if around.ended:
         system.problems += rules.text_of(around, system.heard)
-        member.model = _fresh_call()  # all closed calls are alike
+        member.model = _fresh_call(around.bounds.looks)  # all closed calls are alike
         member.model.state = call.state
         around.forget_call()
     elif call.draining and not was_draining:
@@ -207,5 +207,5 @@ def _post(system: System, mail: Mail) -> None:
         system.ready.append(name)
 
 
-def _fresh_call() -> Call:
-    return Call(1, SETTINGS, LoudIsSpeech())
+def _fresh_call(looks: bool) -> Call:
+    return Call(1, settings_of(looks), LoudIsSpeech())

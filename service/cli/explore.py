@@ -23,6 +23,7 @@ def explore(
     prompt: Annotated[
         bool, typer.Option(help="The language model answers, or fails, before anything else.")
     ] = True,
+    looks: Annotated[bool, typer.Option(help="Look at windows while they grow.")] = False,
     depth: Annotated[
         int | None, typer.Option(min=1, help="How many things happen in one run.")
     ] = None,
@@ -35,7 +36,7 @@ def explore(
 
     The rules are in docs/exploration.md. A breach is printed as a spec that fails.
     """
-    bounds = Bounds(pieces, faults, registers, races, prompt)
+    bounds = Bounds(pieces, faults, registers, races, prompt, looks)
     found = search(bounds=bounds, depth=depth, systems=systems)
     spec = spec_of(found.breach) if found.breach is not None else None
     if as_json:
