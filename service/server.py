@@ -4,7 +4,8 @@ Start: database, UDP socket and web port are taken first, so that a mistake fail
 contexts load and warm up while datagrams already queue; then the calls begin.
 
 Stop: no new calls; every call transcribes and forwards what it heard; the links deliver what waits
-and say BYE; the contexts are freed; the store writes its last text and the status, and closes.
+and say BYE; the contexts are freed; the calls' logs are written, if there are any; the store writes
+its last text and the status, and closes.
 """
 
 import logging
@@ -24,6 +25,7 @@ from service.discovery import Discovery
 from service.inference import InferenceService
 from service.llama import LlamaLink
 from service.metrics import Metrics
+from service.recording import Recording
 from service.registrar import Registrar
 from service.session import CallSession, Services
 from service.settings import Settings
@@ -59,6 +61,14 @@ class Server:
         self.switchboard = Switchboard(
             self._make_session, self._make_link, settings.max_calls, self.metrics, self._call_ended
         )
+        self._recording = None
+        if settings.record is not None:
+            self._recording = Recording(
+                settings.record,
+                audio=settings.record_audio,
+                now_s=self._runtime.now_s,
+                metrics=self.metrics,
+            )
         self._services = Services(
             runtime=self._runtime,
             inference=self._inference,
@@ -67,6 +77,7 @@ class Server:
             metrics=self.metrics,
             settings=settings.call_settings(),
             make_detector=detector_factory(settings),
+            recording=self._recording,
         )
         self._discovery = Discovery(store, self._discovered)
         self._stop = Signal()
@@ -76,6 +87,8 @@ class Server:
         settings = self.settings
         with ExitStack() as undo:
             undo.callback(self._runtime.stop)
+            if self._recording is not None:
+                undo.callback(self._recording.close)
             registrar = Registrar(
                 (settings.host, settings.udp_port),
                 settings.audio_base_port,
@@ -124,6 +137,8 @@ class Server:
         if self._web is not None:
             self._web.stop()
         self._runtime.stop()
+        if self._recording is not None:
+            self._recording.close()
         try:
             self.store.flush(STORE_CLOSE_S)
             self.store.set_status("stopped")

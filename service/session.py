@@ -22,6 +22,7 @@ from service.audio import AudioConnection
 from service.inference import InferenceService
 from service.llama import LlamaLink
 from service.metrics import Metrics
+from service.recording import Recording
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Services:
     metrics: Metrics
     settings: CallSettings
     make_detector: Callable[[], SpeechDetector]
+    recording: Recording | None = None
 
 
 class CallSession:
@@ -71,10 +73,14 @@ class CallSession:
         self.register_again = False  # a REGISTER came for the next call while this one drains
         self._services = services
         self._ended = ended
+        machine, detector = call_machine, services.make_detector()
+        if services.recording is not None:
+            recorder = services.recording.call(call_id, services.settings, detector)
+            machine, detector = recorder.machine, recorder.detector
         self._actor = Actor(
             f"call {call_id}",
-            call_machine,
-            Call(call_id, services.settings, services.make_detector()),
+            machine,
+            Call(call_id, services.settings, detector),
             runtime=services.runtime,
             perform=self._perform,
             crashed=self._crashed,

@@ -68,6 +68,11 @@ class Settings(BaseModel):
     max_calls: Annotated[int, Field(ge=1)] = Field(500, description="Calls at once.")
     drain_s: Seconds = Field(30.0, description="Time for calls to finish when the server stops.")
 
+    record: Path | None = Field(
+        None, description="Directory for a log of every call, for `callfsm replay`; none without."
+    )
+    record_audio: bool = Field(False, description="Have the calls' audio in those logs, too.")
+
     def call_settings(self) -> CallSettings:
         """Raises ConfigError where the windows contradict themselves."""
         return CallSettings(
@@ -132,4 +137,6 @@ def load_settings(given: Mapping[str, Any], config: Path | None = None) -> Setti
         rules = " or ".join(fault["msg"] for fault in faults if fault["loc"][0] == name)
         raise ConfigError(f"option {name} {values.get(str(name))!r}: {rules}") from error
     settings.call_settings()
+    if settings.record_audio and settings.record is None:
+        raise ConfigError("option record_audio: say where to, with the option record")
     return settings

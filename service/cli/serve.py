@@ -55,6 +55,10 @@ def serve(
     idle_s: Annotated[float | None, _option("idle_s")] = None,
     max_calls: Annotated[int | None, _option("max_calls")] = None,
     drain_s: Annotated[float | None, _option("drain_s")] = None,
+    record: Annotated[Path | None, _option("record")] = None,
+    record_audio: Annotated[
+        bool | None, _option("record_audio", "--record-audio/--no-record-audio")
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Transcribe phone calls until SIGINT or SIGTERM; then finish every call, and end."""

@@ -12,7 +12,7 @@ from callfsm.fsm.supervision import (
     Strategy,
     supervision_machine,
 )
-from callfsm.fsm.testing import Scenario, given
+from callfsm.testing import Scenario, given
 
 STRATEGY = Strategy(restarts=2, within_s=60.0, first_wait_s=1.0, factor=3.0)
 ERROR = ZeroDivisionError()
