@@ -18,9 +18,10 @@ from callfsm.call.windows import Window
 from callfsm.fsm.actor import Actor
 from callfsm.inference.engine import AudioWindow, Engine, Transcript
 from callfsm.runtimes.simulated import SimulatedRuntime
+from callfsm.words import Word
 
 DEFAULTS = CallSettings()
-INFERENCE_S = 0.25  # simulated: what a 5 s window takes on one core
+INFERENCE_PER_S = 0.015  # simulated: what a second of a window takes CTranslate2 on one core
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Heard:
     """What became of a call's audio."""
 
     texts: list[str] = field(default_factory=list)
+    words: list[tuple[Word, float]] = field(default_factory=list)  # and when it was forwarded
     windows: list[Window] = field(default_factory=list)
     transcripts: list[Transcript] = field(default_factory=list)
 
@@ -87,9 +89,11 @@ def _perform(
         heard.windows.append(effect.window)
         heard.transcripts.append(transcript)
         done = ev.InferenceDone(effect.window.number, transcript.words)
-        runtime.set_timer(actor, "inference", INFERENCE_S, done)
+        window_s = effect.window.end_s - effect.window.start_s
+        runtime.set_timer(actor, "inference", window_s * INFERENCE_PER_S, done)
     elif isinstance(effect, ask.ForwardText):
         heard.texts.append(effect.text)
+        heard.words += ((word, runtime.now_s()) for word in effect.words)
         actor.tell(ev.TextAccepted(effect.number))
 
 
