@@ -1,6 +1,6 @@
 """What the server counts, in the words of Prometheus; one object, handed to whoever counts."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 WAIT_WORTH_A_LOG_S = 0.010  # the user's plan: log a wait above 10 ms
 
@@ -22,6 +22,7 @@ class Metrics:
         def gauge(name: str, what: str) -> Gauge:
             return Gauge(f"callfsm_{name}", what, registry=registry)
 
+        self.engine = Info("callfsm_engine", "What transcribes", registry=registry)
         self.calls = counter("calls", "Calls by how they ended", "end")
         self.calls_active = gauge("calls_active", "Calls that are not closed")
         self.calls_refused = counter("calls_refused", "Calls refused at the limit")

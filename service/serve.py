@@ -4,18 +4,15 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import gevent
 
 from callfsm.errors import CallfsmError, StoreError
-from callfsm.inference.engine import Engine
-from service.engines.whispercpp import GpuSettings, WhisperCppEngine
+from service.engine_choice import choose_engine
 from service.errors import PortTakenError, SwitchedOffError
 from service.server import Server
 from service.settings import Settings
 from service.store.store import Store
-from service.weights.resolve import resolve
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +34,9 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
                 f"whisper_service_enabled is off in {settings.database}: the service stays down"
             )
         model = settings.model or store.read_config("whisper_model_path") or DEFAULT_MODEL
-        server = Server(settings, engine_factory(settings, resolve(model)), store)
+        engine = choose_engine(settings, model)
+        server = Server(settings, engine.make, store, engine.max_batch)
+        server.metrics.engine.info({"name": engine.name, "model": model})
         for number in (signal.SIGINT, signal.SIGTERM):
             gevent.signal_handler(number, _stop, server)
         ports = server.start()
@@ -50,23 +49,10 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         f"audio {settings.host}:{settings.audio_base_port}+call, "
         f"LLaMA {settings.llama_host}:{settings.llama_port}, "
         + (f"http {settings.host}:{ports.http}, " if ports.http else "")
-        + f"model {model}, contexts {settings.context_count()}, mode {settings.mode}"
+        + f"model {model}, engine {engine.name}, contexts {settings.context_count()}, "
+        f"mode {settings.mode}"
     )
     server.run()
-
-
-def engine_factory(settings: Settings, weights: Path) -> Callable[[], Engine]:
-    """What makes an engine for each context."""
-
-    def make_engine() -> Engine:
-        return WhisperCppEngine(
-            weights,
-            threads=settings.thread_count(),
-            gpu=GpuSettings(settings.gpu, settings.gpu_device, settings.flash_attention),
-            full_context=settings.mode == "chunk",
-        )
-
-    return make_engine
 
 
 def _report_not_started(store: Store, error: CallfsmError) -> None:

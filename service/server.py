@@ -50,13 +50,20 @@ class Ports:
 class Server:
     """Everything, wired. Raises CallfsmError from `start` when it cannot run as set."""
 
-    def __init__(self, settings: Settings, make_engine: Callable[[], Engine], store: Store) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        make_engine: Callable[[], Engine],
+        store: Store,
+        max_batch: int = 1,
+    ) -> None:
+        """`max_batch` windows are given to an engine at once, if so many wait."""
         self.settings = settings
         self.metrics = Metrics()
         self.store = store
         self._runtime = GeventRuntime()
         self._inference = InferenceService(
-            make_engine, settings.context_count(), self._runtime, self.metrics
+            make_engine, settings.context_count(), self._runtime, self.metrics, max_batch
         )
         self.switchboard = Switchboard(
             self._make_session, self._make_link, settings.max_calls, self.metrics, self._call_ended

@@ -35,8 +35,11 @@ class Settings(BaseModel):
 
     model: str | None = Field(
         None,
-        description="Model name or ggml file [default: the database's whisper_model_path, "
-        "or tiny.en].",
+        description="Model name, ggml file or CTranslate2 directory [default: the database's "
+        "whisper_model_path, or tiny.en].",
+    )
+    engine: Literal["auto", "whispercpp", "ctranslate2"] = Field(
+        "auto", description="'auto' takes whisper.cpp for a GPU, else CTranslate2 if it is there."
     )
     contexts: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
         "auto", description="Whisper contexts: 1 serialises, more run in parallel."
@@ -93,8 +96,13 @@ class Settings(BaseModel):
         one of two threads (FACTS: 1.4 to 1.9 times). A GPU is one device and takes one context."""
         if self.contexts != "auto":
             return self.contexts
-        on_gpu = self.gpu == "on" or (self.gpu == "auto" and has_metal())
-        return 1 if self.mode == "chunk" or on_gpu else available_cores()
+        return 1 if self.mode == "chunk" or self.expects_gpu() else available_cores()
+
+    def expects_gpu(self) -> bool:
+        """Whether a GPU was asked for, or whisper.cpp will find Metal."""
+        if self.gpu == "auto":
+            return self.engine != "ctranslate2" and has_metal()
+        return self.gpu == "on"
 
     def thread_count(self) -> int:
         """Native threads of each context."""

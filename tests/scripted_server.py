@@ -6,13 +6,13 @@ Arguments: the settings as JSON, and optionally a file that loading an engine wa
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
 from server_fixture import PATIENCE_S, NumberEngine, Script
 
 from service import serve
+from service.engine_choice import EngineChoice
 from service.settings import Settings, load_settings
 
 
@@ -28,13 +28,10 @@ def main(settings: str, load_waits_for: str | None = None) -> None:
             time.sleep(0.01)
         return make_engine()
 
-    def factory(_: Settings, __: Path) -> Callable[[], NumberEngine]:
-        return make_slow_engine if load_waits_for else make_engine
+    def choose(_: Settings, __: str) -> EngineChoice:
+        return EngineChoice("scripted", make_slow_engine if load_waits_for else make_engine, 1)
 
-    with (
-        patch.object(serve, "engine_factory", factory),
-        patch.object(serve, "resolve", Path),
-    ):
+    with patch.object(serve, "choose_engine", choose):
         serve.serve(load_settings(json.loads(settings)), lambda line: print(line, flush=True))
 
 

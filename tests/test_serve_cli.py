@@ -10,7 +10,7 @@ from gevent import socket
 from server_fixture import PATIENCE_S
 from typer.testing import CliRunner
 
-from service import serve as serve_module
+from service import engine_choice
 from service.cli.main import app
 from service.settings import Settings
 
@@ -29,7 +29,7 @@ def refused(*options: str) -> str:
 @pytest.fixture
 def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any model name will do: what is tested comes before the model is loaded."""
-    monkeypatch.setattr(serve_module, "resolve", Path)
+    monkeypatch.setattr(engine_choice, "resolve", Path)
 
 
 @pytest.fixture

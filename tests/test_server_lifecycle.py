@@ -26,7 +26,7 @@ from server_fixture import (
 )
 
 from callfsm.errors import CallfsmError, ConfigError
-from service import serve as serve_module
+from service import engine_choice
 from service.metrics import Metrics
 from service.peers.ports import free_base_port
 from service.peers.sink import Sink
@@ -334,7 +334,7 @@ def test_the_model_is_the_database_s_unless_the_operator_names_one(
     def resolve(model: str) -> Path:
         raise ConfigError(f"asked for {model}")
 
-    monkeypatch.setattr(serve_module, "resolve", resolve)
+    monkeypatch.setattr(engine_choice, "resolve", resolve)
     settings = load_settings({"udp_port": 0, "database": database, "model": given})
     with pytest.raises(ConfigError, match=f"asked for {expected}"):
         serve(settings, announce=lambda line: None)
@@ -345,7 +345,7 @@ def test_a_second_server_on_the_same_port_leaves_the_first_one_s_status_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its port is taken by a server that runs on the same database, and still is running."""
-    monkeypatch.setattr(serve_module, "resolve", Path)
+    monkeypatch.setattr(engine_choice, "resolve", Path)
     with serving(tmp_path) as house:
         settings = house.settings.model_copy(update={"udp_port": house.udp_port, "model": "any"})
         with pytest.raises(ConfigError, match=f"cannot listen on UDP 127.0.0.1:{house.udp_port}"):

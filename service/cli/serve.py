@@ -37,6 +37,7 @@ def serve(
     http_port: Annotated[int | None, _option("http_port")] = None,
     database: Annotated[Path | None, _option("database")] = None,
     model: Annotated[str | None, _option("model")] = None,
+    engine: Annotated[str | None, _option("engine")] = None,
     contexts: Annotated[str | None, _option("contexts")] = None,
     threads: Annotated[int | None, _option("threads")] = None,
     gpu: Annotated[str | None, _option("gpu")] = None,

@@ -16,6 +16,8 @@ MARGIN = 64  # positions after the audio; with fewer the decoder loops
 FLOOR = 512  # positions given to the shortest window; with 320 every tenth single word loops
 STEP, FLASH_STEP = 64, 256  # with flash attention other sizes mix in what was decoded before
 SILENCE_PEAK = 0.001  # -60 dBFS, chosen, not measured: the prompts peak at 0.4 to 0.85
+FULL_FRAMES = 3_000  # the same 30 s in frames of 10 ms, the input of CTranslate2
+FRAMES_MARGIN, FRAMES_FLOOR, FRAMES_STEP = 128, 1_024, 64  # a coarse step makes equal lengths
 TOKENS_PER_S, TOKENS_MORE = 8, 16  # no right text of the measured prompts reached it
 
 
@@ -53,6 +55,12 @@ def audio_context(duration_s: float, *, flash: bool, floor: int = FLOOR) -> int:
     step = FLASH_STEP if flash else STEP
     wanted = max(floor, int(np.ceil(duration_s * POSITIONS_PER_S)) + MARGIN)
     return min(-(-wanted // step) * step, FULL_CONTEXT)
+
+
+def feature_frames(duration_s: float) -> int:
+    """Frames of features that CTranslate2 hears for `duration_s` of audio, at most FULL_FRAMES."""
+    wanted = max(FRAMES_FLOOR, int(np.ceil(duration_s * 100)) + FRAMES_MARGIN)
+    return min(-(-wanted // FRAMES_STEP) * FRAMES_STEP, FULL_FRAMES)
 
 
 def token_cap(duration_s: float) -> int:

@@ -1,0 +1,81 @@
+"""Which engine transcribes: what the operator asked for, or what is fastest on this machine."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from callfsm.errors import ConfigError
+from callfsm.inference.engine import Engine
+from service.engines.whispercpp import GpuSettings, WhisperCppEngine
+from service.settings import Settings
+from service.weights.errors import WeightsError
+from service.weights.resolve import ctranslate2_directory, resolve
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """An engine by its name, what makes one, and how many windows it takes at once."""
+
+    name: str
+    make: Callable[[], Engine]
+    max_batch: int
+
+
+def choose_engine(settings: Settings, model: str) -> EngineChoice:
+    """The engine of these settings, with the weights of `model`.
+
+    "auto" takes whisper.cpp for a GPU and for mode chunk, which is how the field decodes; else
+    CTranslate2 if it is installed and has weights of `model`, else whisper.cpp, and logs why.
+    Raises ConfigError or WeightsError when what was asked for is not there.
+    """
+    if settings.engine == "ctranslate2":
+        if not _is_installed():
+            raise ConfigError(
+                "engine ctranslate2 is not installed: run pip install 'callfsm[ctranslate2]'"
+            )
+        return _ctranslate2(settings, ctranslate2_directory(model))
+    if settings.engine == "whispercpp" or settings.mode == "chunk" or settings.expects_gpu():
+        return _whispercpp(settings, model)
+    try:
+        if _is_installed():
+            return _ctranslate2(settings, ctranslate2_directory(model))
+        why = "CTranslate2 is not installed"
+    except WeightsError as error:
+        is_file = Path(model).expanduser().is_file()
+        why = f"CTranslate2 cannot read {model}, a ggml file" if is_file else str(error)
+    choice = _whispercpp(settings, model)
+    log.info("whisper.cpp transcribes: %s", why)
+    return choice
+
+
+def _whispercpp(settings: Settings, model: str) -> EngineChoice:
+    make = partial(
+        WhisperCppEngine,
+        resolve(model),
+        threads=settings.thread_count(),
+        gpu=GpuSettings(settings.gpu, settings.gpu_device, settings.flash_attention),
+        full_context=settings.mode == "chunk",
+    )
+    return EngineChoice("whispercpp", make, WhisperCppEngine.max_batch)
+
+
+def _ctranslate2(settings: Settings, directory: Path) -> EngineChoice:
+    from service.engines.ctranslate2 import CTranslate2Engine  # an extra installs its library
+
+    make = partial(
+        CTranslate2Engine,
+        directory,
+        threads=settings.thread_count(),
+        device="cpu" if settings.gpu == "off" else "auto",
+        device_index=settings.gpu_device,
+    )
+    return EngineChoice("ctranslate2", make, CTranslate2Engine.max_batch)
+
+
+def _is_installed() -> bool:
+    return find_spec("ctranslate2") is not None

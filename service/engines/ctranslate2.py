@@ -1,0 +1,273 @@
+"""The CTranslate2 engine, and the only file that touches ctranslate2.
+
+It computes in int8 on a CPU, and the windows of several calls in one batch: two to five times what
+whisper.cpp does there. Windows of a batch have features of equal length, and every window is judged
+and cut by its own length alone, so its text does not depend on its batch mates.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import ctranslate2
+import numpy as np
+from numpy.typing import NDArray
+
+from callfsm.audio import SAMPLE_RATE_HZ
+from callfsm.errors import EngineError
+from callfsm.inference.engine import AudioWindow, Transcript
+from service.engines.decoding import FULL_FRAMES, feature_frames, is_silent, token_cap
+from service.engines.guards import Reading, guarded
+from service.engines.log_mel import FRAMES_PER_S, log_mel
+from service.engines.tokens import Token, words_of
+from service.engines.vocabulary import Vocabulary, read_vocabulary
+
+NATIVE_EXCEPTIONS = (RuntimeError, ValueError, MemoryError)  # pybind11's, from C++
+ALIGNED_S = 0.02  # the encoder's step, in which alignments count
+CAP_MAX = 224  # new tokens that the decoder has room for
+NO_REPEAT_NGRAM = 3  # tokens; in the second pass only, since people do repeat themselves
+
+Device = Literal["auto", "cpu", "cuda"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Of one text: the step of the audio at which each token begins, and its probability.
+
+    One begin more than there are tokens: the last is where the text has ended.
+    """
+
+    begins: tuple[int, ...]
+    probabilities: tuple[float, ...]
+
+
+class Model(Protocol):
+    """What the engine needs of loaded weights; tests put a fake one here."""
+
+    n_mels: int
+    multilingual: bool
+
+    def encode(self, features: NDArray[np.float32]) -> Any:
+        """What the encoder makes of `features`, float32, shape (batch, n_mels, frames)."""
+
+    def generate(
+        self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
+    ) -> list[list[int]]:
+        """The tokens of each window after `prompt`, `max_tokens` at most, timestamps included."""
+
+    def align(
+        self, encoded: Any, prompt: Sequence[int], texts: list[list[int]], frames: list[int]
+    ) -> list[Alignment]:
+        """Where the tokens of each window's text are in the first `frames` of its features."""
+
+    def unload(self) -> None: ...
+
+
+class NativeModel:
+    """Whisper in CTranslate2: one worker of `threads` threads."""
+
+    def __init__(self, directory: Path, device: Device, device_index: int, threads: int) -> None:
+        """Load `directory`. Raises EngineError with what the library said when it cannot."""
+        if device == "auto":
+            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        try:
+            self._whisper = ctranslate2.models.Whisper(
+                str(directory),
+                device=device,
+                device_index=device_index if device == "cuda" else 0,
+                compute_type="float16" if device == "cuda" else "int8",
+                inter_threads=1,
+                intra_threads=threads,
+            )
+        except NATIVE_EXCEPTIONS as error:
+            raise EngineError(f"CTranslate2 cannot load {directory}: {error}") from error
+        self.n_mels: int = self._whisper.n_mels
+        self.multilingual: bool = self._whisper.is_multilingual
+
+    def encode(self, features: NDArray[np.float32]) -> Any:
+        return self._whisper.encode(ctranslate2.StorageView.from_array(features))
+
+    def generate(
+        self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
+    ) -> list[list[int]]:
+        results = self._whisper.generate(
+            encoded,
+            [list(prompt)] * encoded.shape[0],
+            beam_size=1,
+            max_length=2 * max_tokens,  # the library gives the text half of it
+            no_repeat_ngram_size=no_repeat_ngram,
+        )
+        return [result.sequences_ids[0] for result in results]
+
+    def align(
+        self, encoded: Any, prompt: Sequence[int], texts: list[list[int]], frames: list[int]
+    ) -> list[Alignment]:
+        found = self._whisper.align(encoded, list(prompt), texts, frames)
+        return [
+            Alignment(_begins(one.alignments, len(text)), tuple(one.text_token_probs))
+            for one, text in zip(found, texts, strict=True)
+        ]
+
+    def unload(self) -> None:
+        self._whisper.unload_model()
+
+
+class CTranslate2Engine:
+    """A `callfsm.inference.engine.Engine` on one CTranslate2 model.
+
+    `threads` compute one batch; an engine per core with one thread each is faster than one with
+    more. A GPU is used where CTranslate2 finds one. A window may last 30 s. `open_model` is for
+    tests.
+    """
+
+    max_batch = 8
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        threads: int = 1,
+        device: Device = "auto",
+        device_index: int = 0,
+        language: str = "en",
+        open_model: Callable[[Path, Device, int, int], Model] = NativeModel,
+    ) -> None:
+        self.directory = directory
+        self._threads = threads
+        self._device: Device = device
+        self._device_index = device_index
+        self._language = language
+        self._open_model = open_model
+        self._loaded: tuple[Model, Vocabulary, tuple[int, ...]] | None = None
+        self._abort_asked = threading.Event()
+        self._running = False
+
+    def load(self) -> None:
+        """Load the weights and warm up.
+
+        Raises EngineError when the directory is missing, damaged, or no Whisper model, and when the
+        model does not know the language.
+        """
+        self.close()
+        if not (self.directory / "model.bin").is_file():
+            raise EngineError(f"there is no CTranslate2 model in {self.directory}")
+        vocabulary = read_vocabulary(self.directory / "tokenizer.json")
+        model = self._open_model(self.directory, self._device, self._device_index, self._threads)
+        prompt = vocabulary.prompt(self._language, multilingual=model.multilingual)
+        self._loaded = model, vocabulary, prompt
+        noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLE_RATE_HZ).astype(np.float32)
+        self.transcribe([AudioWindow(noise)])
+
+    def transcribe(self, windows: Sequence[AudioWindow]) -> list[Transcript]:
+        """One transcript per window; see `Engine`. A batch's time is shared by its windows."""
+        self._abort_asked.clear()
+        self._running = True
+        try:
+            transcripts = {
+                index: Transcript((), 0.0, ("silence",))
+                for index, window in enumerate(windows)
+                if is_silent(window.samples)
+            }
+            loud = [index for index in range(len(windows)) if index not in transcripts]
+            for group in self._groups(windows, loud):
+                batch = self._transcribe_batch([windows[index] for index in group])
+                transcripts |= dict(zip(group, batch, strict=True))
+            return [transcripts[index] for index in range(len(windows))]
+        except NATIVE_EXCEPTIONS as error:
+            raise EngineError(f"CTranslate2 failed to transcribe: {error}") from error
+        finally:
+            self._running = False
+
+    def abort(self) -> None:
+        """Make a running `transcribe` raise EngineError when the step it is at has ended.
+
+        CTranslate2 cannot be stopped inside a step: encoding, generating, or aligning one batch.
+        """
+        if self._running:
+            self._abort_asked.set()
+
+    def close(self) -> None:
+        """Free the native memory; `load` brings the engine back."""
+        if self._loaded is not None:
+            self._loaded[0].unload()
+            self._loaded = None
+
+    def _groups(self, windows: Sequence[AudioWindow], loud: Sequence[int]) -> Iterator[list[int]]:
+        """The numbers of the windows that go into one batch: their features have equal lengths."""
+        by_frames: dict[int, list[int]] = {}
+        for index in loud:
+            by_frames.setdefault(feature_frames(windows[index].duration_s), []).append(index)
+        for group in by_frames.values():
+            for first in range(0, len(group), self.max_batch):
+                yield group[first : first + self.max_batch]
+
+    def _transcribe_batch(self, windows: Sequence[AudioWindow]) -> list[Transcript]:
+        started_s = time.perf_counter()
+        readings = self._read(windows, feature_frames(windows[0].duration_s))
+        share_s = (time.perf_counter() - started_s) / len(windows)
+        return [
+            self._judged(window, reading, share_s)
+            for window, reading in zip(windows, readings, strict=True)
+        ]
+
+    def _judged(self, window: AudioWindow, first: Reading, share_s: float) -> Transcript:
+        started_s = time.perf_counter()
+        words, guards = guarded(
+            first, lambda: self._read([window], FULL_FRAMES, no_repeat_ngram=NO_REPEAT_NGRAM)[0]
+        )
+        return Transcript(words, share_s + time.perf_counter() - started_s, guards)
+
+    def _read(
+        self, windows: Sequence[AudioWindow], frames: int, no_repeat_ngram: int = 0
+    ) -> list[Reading]:
+        """One pass over `windows`, each with features of `frames`."""
+        if self._loaded is None:
+            raise EngineError(f"The engine of {self.directory} is not loaded.")
+        model, vocabulary, prompt = self._loaded
+        caps = [min(token_cap(window.duration_s), CAP_MAX) for window in windows]
+        features = np.stack([log_mel(window.samples, frames, model.n_mels) for window in windows])
+        encoded = self._step(lambda: model.encode(features))
+        generated = self._step(lambda: model.generate(encoded, prompt, max(caps), no_repeat_ngram))
+        # Greedy decoding takes no account of what follows: cut here, a text is as if capped there.
+        texts = [
+            [token for token in tokens[:cap] if token < vocabulary.end_of_text]
+            for tokens, cap in zip(generated, caps, strict=True)
+        ]
+        heard = [min(frames, int(np.ceil(w.duration_s * FRAMES_PER_S))) for w in windows]
+        aligned = self._step(lambda: model.align(encoded, prompt, texts, heard))
+        return [
+            Reading(
+                words_of(_tokens(text, alignment, vocabulary), window.duration_s),
+                window.duration_s,
+                len(tokens) >= cap,
+            )
+            for window, tokens, cap, text, alignment in zip(
+                windows, generated, caps, texts, aligned, strict=True
+            )
+        ]
+
+    def _step(self, compute: Callable[[], T]) -> T:
+        result = compute()
+        if self._abort_asked.is_set():
+            raise EngineError("aborted")
+        return result
+
+
+def _tokens(text: list[int], alignment: Alignment, vocabulary: Vocabulary) -> Iterator[Token]:
+    """A token is heard until the next one begins."""
+    ends = alignment.begins[1:]
+    for number, probability, end in zip(text, alignment.probabilities, ends, strict=True):
+        yield Token(vocabulary.text[number], probability, end * ALIGNED_S)
+
+
+def _begins(path: Sequence[tuple[int, int]], tokens: int) -> tuple[int, ...]:
+    """The first step of each token on the alignment `path` of pairs (token, step)."""
+    begins: dict[int, int] = {}
+    for token, step in path:
+        begins.setdefault(token, step)
+    last = path[-1][1] + 1 if path else 0
+    return tuple(begins.get(token, last) for token in range(tokens + 1))
