@@ -66,13 +66,18 @@ EVERY_EVENT = (
 REST = (
     Rest(OPEN, (ev.Open,), Policy.IGNORE, "it is open, or on its way"),
     Rest(
+        ("disconnected", "connecting"),
+        (ev.Lost,),
+        Policy.IGNORE,
+        "of the connection that we have just dropped",
+    ),
+    Rest(
         "disconnected",
         (
             ev.Connected,
             ev.ConnectFailed,
             ev.Settled,
             ev.Written,
-            ev.Lost,
             ev.RetryDue,
             ev.IdleElapsed,
             ev.CloseOverdue,
@@ -83,7 +88,7 @@ REST = (
     ),
     Rest(
         "connecting",
-        (ev.Settled, ev.Written, ev.Lost, ev.RetryDue, ev.IdleElapsed, ev.AllDelivered),
+        (ev.Settled, ev.Written, ev.RetryDue, ev.IdleElapsed, ev.AllDelivered),
         Policy.REJECT,
         "there is no connection yet",
     ),
