@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from repaired_machines import REPAIRED_CALL, REPAIRED_LINK
-
 from callfsm.call import events as ev
 from callfsm.call import handlers as do
 from callfsm.call.call import Call
-from callfsm.call.table import BUSY
+from callfsm.call.table import BUSY, CALL
 from callfsm.fsm.table import (
     STAY,
     CancelTimer,
@@ -31,6 +29,7 @@ from callfsm.inference.pool import Pool
 from callfsm.inference.table import INFERENCE
 from callfsm.link import events as lnk
 from callfsm.link.link import Link
+from callfsm.link.table import LINK
 
 AnyRow = Row[Call, Any]
 ACCEPT = "accept"
@@ -38,8 +37,8 @@ ACCEPT = "accept"
 
 def _rows(change: Callable[[AnyRow], AnyRow | None]) -> Table[Call]:
     """The call's table with every row as `change` has it; None drops the row."""
-    rows = (change(row) for row in REPAIRED_CALL.rows)
-    return replace(REPAIRED_CALL, rows=tuple(row for row in rows if row is not None))
+    rows = (change(row) for row in CALL.rows)
+    return replace(CALL, rows=tuple(row for row in rows if row is not None))
 
 
 def _row(event: type[Event], source: str, **changes: Any) -> Table[Call]:
@@ -50,14 +49,14 @@ def _row(event: type[Event], source: str, **changes: Any) -> Table[Call]:
         return replace(row, **changes) if is_it else row
 
     table = _rows(change)
-    assert table != REPAIRED_CALL
+    assert table != CALL
     return table
 
 
 def _without(event: type[Event], source: str) -> Table[Call]:
     """The table without the rows of this pair: the event is ignored there."""
     table = _rows(lambda row: None if row.event is event and source in row.sources else row)
-    assert table != REPAIRED_CALL
+    assert table != CALL
     return replace(table, rest=(*table.rest, Rest(source, (event,), Policy.IGNORE, "forgotten")))
 
 
@@ -78,27 +77,27 @@ def _take_and_read_no_more(call: Call, event: ev.CutDue) -> Iterator[Effect]:
 
 def _closed_that_listens() -> Table[Call]:
     """`closed` is not the end any more, and takes audio."""
-    closed = REPAIRED_CALL.state("closed")
+    closed = CALL.state("closed")
     taken = (ev.AudioReceived, ev.GiveUp)
     rest = tuple(
         replace(rest, events=tuple(e for e in rest.events if e not in taken))
         if rest.sources == ("closed",)
         else rest
-        for rest in REPAIRED_CALL.rest
+        for rest in CALL.rest
     )
     rows: tuple[AnyRow, ...] = (
         Row("closed", ev.AudioReceived, STAY, do.hear),
         Row("closed", ev.GiveUp, "gone"),
     )
     return replace(
-        REPAIRED_CALL,
+        CALL,
         states=(
-            *(state for state in REPAIRED_CALL.states if state is not closed),
+            *(state for state in CALL.states if state is not closed),
             replace(closed, kind=Kind.WAITING, waits_forever=True),
             State("gone", "the end, now", Kind.FINAL),
         ),
-        rows=(*REPAIRED_CALL.rows, *rows),
-        rest=(*rest, Rest("gone", REPAIRED_CALL.events, Policy.IGNORE, "the call is gone")),
+        rows=(*CALL.rows, *rows),
+        rest=(*rest, Rest("gone", CALL.events, Policy.IGNORE, "the call is gone")),
     )
 
 
@@ -112,17 +111,27 @@ def _accept_timer_by_hand() -> Table[Call]:
         replace(state, after=None, enter=enter, waits_forever=True)
         if state.name == "forwarding"
         else state
-        for state in REPAIRED_CALL.states
+        for state in CALL.states
     )
-    return replace(REPAIRED_CALL, states=states)
+    return replace(CALL, states=states)
+
+
+def _accept_without_limit() -> Table[Call]:
+    """`forwarding` waits for ever for somebody to take the text."""
+    table = _without(ev.AcceptOverdue, "forwarding")
+    states = tuple(
+        replace(state, after=None, waits_forever=True) if state.name == "forwarding" else state
+        for state in table.states
+    )
+    return replace(table, states=states)
 
 
 def _held_words_ignored_while_busy() -> Table[Call]:
     rest = tuple(
         replace(rest, policy=Policy.IGNORE) if rest.policy is Policy.POSTPONE else rest
-        for rest in REPAIRED_CALL.rest
+        for rest in CALL.rest
     )
-    return replace(REPAIRED_CALL, rest=rest)
+    return replace(CALL, rest=rest)
 
 
 def _any_answer_will_do() -> Table[Call]:
@@ -171,12 +180,12 @@ CONTEXT_FORGOTTEN = replace(
     ),
 )
 TEXT_FORGOTTEN = replace(
-    REPAIRED_LINK,
+    LINK,
     rows=tuple(
         replace(row, do=_reconnect_and_remember)
         if row.event is lnk.Lost and row.target == "connecting"
         else row
-        for row in REPAIRED_LINK.rows
+        for row in LINK.rows
     ),
 )
 ROW_DROPPED = _without(ev.PauseElapsed, "buffering")
@@ -189,5 +198,5 @@ CLOSED_LISTENS = _closed_that_listens()
 NOT_POSTPONED = _held_words_ignored_while_busy()
 RETRY_WITHOUT_LIMIT = _row(ev.InferenceFailed, "inferring", when=do.of_this_window)
 TWO_IN_FLIGHT = _busy_that_decides()
-ACCEPT_NOT_TIMED_OUT = _without(ev.AcceptOverdue, "forwarding")
+ACCEPT_NOT_TIMED_OUT = _accept_without_limit()
 READING_NOT_RESUMED = _row(ev.CutDue, "buffering", do=_take_and_read_no_more)

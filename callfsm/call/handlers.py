@@ -190,6 +190,8 @@ def give_up_window(call: Call, event: ev.InferenceFailed | ev.InferenceOverdue) 
     what = "look_failed" if window.cut is Cut.EAGER else "window_lost"
     yield ask.Note(what, f"window {window.number} ({where}): {why}")
     yield ask.AbandonInference(window.number)
+    if call.merger.held and not call.draining:  # no window is left that could confirm them
+        yield SetTimer(HELD, call.settings.held_words_s, ev.HeldWordsElapsed())
 
 
 # ---------------------------------------------------------------- forwarding

@@ -6,13 +6,11 @@ policies at the end say what happens to everything else. `buffering` is the hub:
 entered, `decide` asks whether a window is ready, a look ahead is due, or the call is over.
 """
 
-from typing import Any
-
 from callfsm.call import events as ev
 from callfsm.call import handlers as do
 from callfsm.call.call import Call
 from callfsm.fsm.machine import Machine
-from callfsm.fsm.table import STAY, After, Kind, Policy, Rest, Row, State, Table
+from callfsm.fsm.table import STAY, After, Kind, Policy, Rest, Row, RowOf, State, Table
 
 STATES: tuple[State[Call], ...] = (
     State(
@@ -44,7 +42,7 @@ STATES: tuple[State[Call], ...] = (
 BUSY = ("inferring", "forwarding")  # audio arrives, and the next window waits
 LISTENING = ("buffering", *BUSY)
 
-ROWS: tuple[Row[Call, Any], ...] = (
+ROWS: tuple[RowOf[Call], ...] = (
     # registered
     Row("registered", ev.Registered, "registered", when=do.connecting, note="already connecting"),
     Row("registered", ev.Registered, "registered", do.connect, note="connect to the audio port"),

@@ -7,8 +7,8 @@ return mail: (actor, event). All of it is plain data, so that it can be copied a
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,8 +28,7 @@ Mail: TypeAlias = tuple[str, Event]
 Span: TypeAlias = tuple[float, float]
 
 CALL, INFERENCE, LINK = "call", "inference", "link"
-# What tells the call that a look ahead costs nobody time.
-IDLE: dict[str, Any] = {f.name: True for f in fields(ev.AudioReceived) if f.name == "spare"}
+NO_LOAD = 0.0  # of the contexts: a look ahead costs nobody time
 LOUD = 0.5  # every sample of speech; silence is 0
 
 
@@ -170,7 +169,7 @@ class Surroundings:
         self.said.append(Word(f"w{self.pieces}", start_s + WORD_S[0], start_s + WORD_S[1]))
         samples = np.full(PIECE_FRAMES * FRAME_SAMPLES, LOUD, np.float32)
         samples[(PIECE_FRAMES - silent_frames) * FRAME_SAMPLES :] = 0
-        return ev.AudioReceived(samples, **IDLE)
+        return ev.AudioReceived(samples, load=NO_LOAD)
 
     def _context_event(self, choice: Choice) -> Event:
         requests, self.running, self.context = self.running, (), ""

@@ -5,10 +5,8 @@ serialises, with several it pools. What the contexts are (whisper.cpp, CTranslat
 business of whoever carries out `LoadContext` and `RunBatch`.
 """
 
-from typing import Any
-
 from callfsm.fsm.machine import Machine
-from callfsm.fsm.table import STAY, Kind, Policy, Rest, Row, State, Table
+from callfsm.fsm.table import STAY, Kind, Policy, Rest, Row, RowOf, State, Table
 from callfsm.inference import events as ev
 from callfsm.inference import pool as do
 from callfsm.inference.pool import Pool
@@ -26,7 +24,7 @@ STATES: tuple[State[Pool], ...] = (
     State("stopped", "every context is freed", Kind.FINAL, enter=do.close_all),
 )
 
-ROWS: tuple[Row[Pool, Any], ...] = (
+ROWS: tuple[RowOf[Pool], ...] = (
     Row("loading", ev.Submitted, STAY, do.queue),
     Row("loading", ev.ContextReady, "serving", do.admit_first),
     Row("loading", ev.ContextFailed, STAY, do.set_aside),

@@ -3,10 +3,8 @@
 It never blocks a call: text waits here, in order, until the peer has taken it.
 """
 
-from typing import Any
-
 from callfsm.fsm.machine import Machine
-from callfsm.fsm.table import STAY, After, Kind, Policy, Rest, Row, State, Table
+from callfsm.fsm.table import STAY, After, Kind, Policy, Rest, Row, RowOf, State, Table
 from callfsm.link import events as ev
 from callfsm.link import link as do
 from callfsm.link.link import Link
@@ -27,7 +25,7 @@ STATES: tuple[State[Link], ...] = (
 TRYING = ("connecting", "settling", "waiting")
 OPEN = (*TRYING, "connected")
 
-ROWS: tuple[Row[Link, Any], ...] = (
+ROWS: tuple[RowOf[Link], ...] = (
     Row("disconnected", ev.Open, "connecting", do.connect),
     Row("disconnected", ev.Deliver, "connecting", do.queue_and_connect),
     Row("disconnected", ev.Close, "closed"),
@@ -66,13 +64,18 @@ EVERY_EVENT = (
 REST = (
     Rest(OPEN, (ev.Open,), Policy.IGNORE, "it is open, or on its way"),
     Rest(
+        ("disconnected", "connecting"),
+        (ev.Lost,),
+        Policy.IGNORE,
+        "of the connection that we have just dropped",
+    ),
+    Rest(
         "disconnected",
         (
             ev.Connected,
             ev.ConnectFailed,
             ev.Settled,
             ev.Written,
-            ev.Lost,
             ev.RetryDue,
             ev.IdleElapsed,
             ev.CloseOverdue,
@@ -83,7 +86,7 @@ REST = (
     ),
     Rest(
         "connecting",
-        (ev.Settled, ev.Written, ev.Lost, ev.RetryDue, ev.IdleElapsed, ev.AllDelivered),
+        (ev.Settled, ev.Written, ev.RetryDue, ev.IdleElapsed, ev.AllDelivered),
         Policy.REJECT,
         "there is no connection yet",
     ),

@@ -11,9 +11,7 @@ from typing import Any
 import gevent
 from gevent.event import Event as Signal
 
-from callfsm.fsm.actor import Actor
-from callfsm.fsm.machine import Turn
-from callfsm.fsm.table import Effect, Event
+from callfsm.fsm import Actor, Effect, Event, Turn
 from callfsm.runtimes.gevent import GeventRuntime
 from examples.phone_menu.call import Answered, Call, Digit, HungUp, PutThrough, Record, Ring, Say
 from examples.phone_menu.menu import menu_machine

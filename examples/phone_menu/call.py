@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from callfsm.fsm.table import Effect, Event
+from callfsm.fsm import Effect, Event
 
 MISTAKES_ALLOWED = 2  # wrong keys and silences; the next one ends the call
 ACCOUNT_DIGITS = 4

@@ -12,8 +12,7 @@ from gevent.pool import Pool
 from gevent.queue import Queue
 from gevent.server import StreamServer
 
-from callfsm.fsm.actor import Actor
-from callfsm.fsm.machine import Turn
+from callfsm.fsm import Actor, Turn
 from callfsm.runtimes.gevent import GeventRuntime
 from examples.reconnecting_client.client import PING, PONG, Answer, Close, Request
 from examples.reconnecting_client.line import Line

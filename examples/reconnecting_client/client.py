@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from callfsm.fsm.table import Effect, Event
+from callfsm.fsm import Effect, Event
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 5.0
 PING, PONG = "ping", "pong"

@@ -6,8 +6,7 @@ import gevent
 from gevent import socket
 from gevent.queue import Queue
 
-from callfsm.fsm.actor import Actor, Observer
-from callfsm.fsm.table import Effect
+from callfsm.fsm import Actor, Effect, Observer
 from callfsm.runtimes.gevent import GeventRuntime
 from examples.reconnecting_client.client import (
     Answer,

@@ -1,7 +1,6 @@
 """The whole behaviour of the client: connect, back off, check that the line is alive."""
 
-from callfsm.fsm.machine import Machine
-from callfsm.fsm.table import STAY, After, Kind, Policy, Rest, Row, State, Table
+from callfsm.fsm import STAY, After, Kind, Machine, Policy, Rest, Row, State, Table
 from examples.reconnecting_client import client as do
 from examples.reconnecting_client.client import (
     Client,
@@ -21,21 +20,16 @@ CLIENT: Table[Client] = Table(
     note="it keeps a connection, and its requests while there is none",
     initial="connecting",
     states=(
-        State(
-            "connecting",
-            "the server is asked",
-            enter=do.connect,
-            after=After(lambda _: 3.0, TimeUp()),
-        ),
-        State("connected", "the line was heard of lately", after=After(lambda _: 2.0, TimeUp())),
-        State("checking", "is it alive?", enter=do.ping, after=After(lambda _: 1.0, TimeUp())),
+        State("connecting", "the server is asked", enter=do.connect, after=After(3, TimeUp())),
+        State("connected", "the line was heard of lately", after=After(2, TimeUp())),
+        State("checking", "is it alive?", enter=do.ping, after=After(1, TimeUp())),
         State(
             "backing_off",
             "twice as long after each failure",
             enter=do.disconnect,
             after=After(do.backoff_s, TimeUp()),
         ),
-        State("closed", "the user is done", Kind.FINAL, enter=do.disconnect),
+        State("closed", "the user is done", Kind.FINAL, enter=do.disconnect, rest=Policy.IGNORE),
     ),
     rows=(
         Row("connecting", Connected, "connected", do.send_again),
@@ -53,13 +47,6 @@ CLIENT: Table[Client] = Table(
         Rest("backing_off", (Connected, Received, Lost), Policy.IGNORE, "given up meanwhile"),
         Rest("connecting", (Received,), Policy.REJECT, "not connected yet"),
         Rest(LINE, (Connected,), Policy.REJECT, "connected once"),
-        Rest(
-            "closed",
-            (Connected, Received, Lost, Request, Close),
-            Policy.IGNORE,
-            "it was on its way",
-        ),
-        Rest("closed", (TimeUp,), Policy.REJECT, "this state has no time-out"),
     ),
 )
 

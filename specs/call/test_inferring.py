@@ -212,10 +212,11 @@ def test_last_words_behind_a_full_buffer(runtime: SimulatedRuntime) -> None:
 
 # ---------------------------------------------------------------- words held back
 def test_held_words_are_postponed(runtime: SimulatedRuntime) -> None:
-    """Held words wait for the window on its way; when it is lost, they are settled after it."""
+    """Held words wait for the window on its way, and 1.2 s more when it is lost."""
     call = live(runtime).after(*CONNECT, heard(5.0), done(1, TWELVE), ev.TextAccepted(1))
     call.after(chunk(1.0)).advance(1.3).then_policy(Policy.POSTPONE)
-    call.after(failed(2)).when(failed(2))
+    call.after(failed(2), failed(2)).advance(1.1).then("buffering")
+    call.advance(0.2)
     assert call.state == "forwarding"
     assert forwarded(call) == "eleven twel"
 
@@ -226,6 +227,18 @@ def test_held_words_have_their_own_time(runtime: SimulatedRuntime) -> None:
     call.after(heard(4.0)).advance(1.3).then("inferring")
     call.after(done(2, TWELVE.replace("one two", "eleven twelve")))
     call.when(ev.TextAccepted(2)).then("buffering")
+
+
+def test_held_words_when_the_next_window_is_lost(runtime: SimulatedRuntime) -> None:
+    """Held words whose time was over while speech went on get it again when its window is lost."""
+    call = live(runtime).after(*CONNECT, heard(5.0), done(1, TWELVE), ev.TextAccepted(1))
+    for _ in range(5):
+        call.advance(0.25).after(heard(0.25))
+    call.after(heard(2.75), failed(2)).when(failed(2))
+    call.then("buffering", Note, AbandonInference(2))
+    call.advance(1.3)
+    assert call.state == "forwarding"
+    assert forwarded(call) == "eleven twel"
 
 
 @every_other_event(

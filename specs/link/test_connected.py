@@ -60,6 +60,13 @@ def test_each_text_starts_the_idle_time_again(runtime: SimulatedRuntime) -> None
     link.advance(400.0).then("connected")
 
 
+def test_peer_hangs_up_while_we_do(runtime: SimulatedRuntime) -> None:
+    """A peer that hangs up in the moment in which the idle link does breaks nothing."""
+    link = live(runtime).after(ev.Connected()).advance(601.0).then("disconnected", Disconnect)
+    link.when(ev.Lost()).then_policy(Policy.IGNORE)
+    link.after(HELLO).when(ev.Lost()).then_policy(Policy.IGNORE)
+
+
 def test_idle_with_a_text_in_flight() -> None:
     """A text that the peer is slow to take keeps the connection."""
     connected().after(HELLO).when(ev.IdleElapsed()).then_policy(Policy.IGNORE)
