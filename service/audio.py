@@ -150,9 +150,7 @@ class AudioConnection:
                 if ends_chunk:
                     self._chunk_samples = 0
                 self._metrics.audio_s.inc(len(samples) / SAMPLE_RATE_HZ)
-                # Within a chunk more audio is about to come: no time for a look ahead.
-                load = self._load() if ends_chunk else 1.0
-                self._offer(ev.AudioReceived(samples, chunk_s, load))
+                self._offer(ev.AudioReceived(samples, chunk_s, self._load()))
 
     def _offer(self, event: Event) -> None:
         while self._mailbox.waiting >= AHEAD_EVENTS or not self._mailbox.offer(event):

@@ -61,8 +61,8 @@ class InferenceService:
         )
 
     def load(self) -> float:
-        """The share of the contexts' time that is in use, 0..1; 1 when a window would wait."""
-        if not self._pool.has_spare:
+        """The share of the contexts' time that is in use, 0..1; 1 when windows wait."""
+        if self._pool.waiting:
             return 1.0
         return self._load_meter.load(self._runtime.now_s())
 

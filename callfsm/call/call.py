@@ -24,6 +24,7 @@ class Call:
         "texts",
         "window",
         "windows",
+        "within_chunk",
         "words",
     )
 
@@ -38,6 +39,7 @@ class Call:
         self.end_reason: EndReason | None = None  # the audio is over
         self.reading_paused = False
         self.load = 1.0  # of the inference contexts, when audio last arrived
+        self.within_chunk = False  # more audio is about to come
         self.window: Window | None = None  # taken, and not transcribed yet
         self.failures = 0  # of that window
         self.texts = 0  # forwarded

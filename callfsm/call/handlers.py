@@ -70,10 +70,11 @@ def never_connected(call: Call, _: Event) -> Iterator[Effect]:
 # ---------------------------------------------------------------- audio
 def hear(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
     """Append audio, and start to wait for a pause on the clock when somebody speaks."""
+    call.windows.limit_context(call.settings.windows.context_at_s(event.load))
     call.windows.append(event.samples)
     if event.chunk_s:
         call.windows.end_chunk(event.chunk_s)
-    call.load = event.load
+    call.load, call.within_chunk = event.load, not event.chunk_s
     if call.windows.has_speech:
         yield SetTimer(PAUSE, call.settings.windows.pause_s, ev.PauseElapsed())
     if call.bye:
@@ -134,7 +135,7 @@ def decide(call: Call) -> Iterator[Effect]:
         yield Raise(ev.CutDue())
     elif call.draining:
         yield Raise(ev.HeldWordsElapsed() if call.merger.held else ev.Drained())
-    elif windows.unseen_s >= settings.look_step_s(call.load):
+    elif not call.within_chunk and windows.unseen_s >= settings.look_step_s(call.load):
         yield Raise(ev.CutDue())
 
 

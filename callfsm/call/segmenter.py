@@ -134,6 +134,10 @@ class Segmenter:
             return 0.0
         return (self.heard - max(self.start, self.eager_at)) * FRAME_S
 
+    def limit_context(self, context_s: float) -> None:
+        """From now on spans are at most this long together with their context."""
+        self._context = _frames(context_s)
+
     def look(self) -> Span | None:
         """The uncut speech so far, without cutting it."""
         if self.start is None:

@@ -7,6 +7,9 @@ from typing import Literal
 from callfsm.errors import ConfigError
 
 
+SPENDABLE_LOAD = 0.6  # of the contexts' time; above it windows become cheaper
+
+
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
     """When a window is cut. Seconds of audio time, but for `pause_s`, which counts in both times.
@@ -21,6 +24,7 @@ class WindowSettings:
     buffer_s: float = 10.0  # audio kept at most; then it is all flushed into one window
     pause_s: float = 0.3  # without speech: the speaker paused
     context_s: float = 15.0  # what was said before is heard again, up to this length in all
+    context_busy_s: float = 10.0  # the same, when the contexts have no time to spare
     lead_in_s: float = 0.3  # kept before the first sound of speech, so that no onset is lost
     chunk_tail_s: float = 0.06  # a speech chunk that ends with this much silence ends in a pause
     eager_step_s: float = 0.5  # of new speech between looks at a growing window; 0: none
@@ -48,6 +52,8 @@ class WindowSettings:
             raise ConfigError(f"pause is {self.pause_s} s; it must be 0.1 s to less than a window")
         if not 0.0 <= self.context_s <= 30.0:
             raise ConfigError(f"context is {self.context_s} s; it must be 0 to 30 s")
+        if not 0.0 <= self.context_busy_s <= 30.0:
+            raise ConfigError(f"busy context is {self.context_busy_s} s; it must be 0 to 30 s")
         if not 0.0 <= self.lead_in_s <= 1.0:
             raise ConfigError(f"lead-in is {self.lead_in_s} s; it must be 0 to 1 s")
         if not 0.0 < self.chunk_tail_s <= self.pause_s:
@@ -59,6 +65,14 @@ class WindowSettings:
             raise ConfigError(f"eager step is {self.eager_step_s} s; it must be 0 or >= 0.2 s")
         if not 0.0 <= self.lookahead_s <= self.window_s:
             raise ConfigError(f"lookahead is {self.lookahead_s} s; it must be 0 s to a window")
+
+    def context_at_s(self, load: float) -> float:
+        """How much a window hears again when `load` of the contexts' time is in use.
+
+        All of `context_s` up to SPENDABLE_LOAD, and from there down to `context_busy_s`.
+        """
+        busy = min(1.0, max(0.0, load - SPENDABLE_LOAD) / (1.0 - SPENDABLE_LOAD))
+        return self.context_s - busy * max(0.0, self.context_s - self.context_busy_s)
 
     def look_step_s(self, load: float) -> float:
         """New speech between looks when `load` of the contexts' time is in use; inf for none.

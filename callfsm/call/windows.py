@@ -109,6 +109,10 @@ class WindowBuffer:
         """Seconds of speech that no pass has seen, of the window that still grows."""
         return self._segmenter.unseen_s()
 
+    def limit_context(self, context_s: float) -> None:
+        """From now on windows are at most this long together with their context."""
+        self._segmenter.limit_context(context_s)
+
     def append(self, samples: NDArray[np.float32]) -> None:
         """Add float32 samples, shape (n,), -1..1, of any number."""
         pcm = to_pcm16(samples)
@@ -127,12 +131,14 @@ class WindowBuffer:
         """The sender's chunk, `chunk_s` long, is complete.
 
         Senders with a detector of their own send speech with a short hang-over and then nothing: a
-        chunk of half a second or more that ends in silence ends in a pause. A 20 ms frame does not.
+        chunk of half a second or more that ends in silence ends in a pause, and one that ends in
+        speech was as long as the sender allows: nothing comes before its next chunk is complete, so
+        there is nothing to wait for. A 20 ms frame says neither.
         """
         if self._settings.mode == "chunk":
             self._keep_chunk()
-        elif chunk_s >= SPEECH_CHUNK_S and self._ends_quietly():
-            self._keep(self._segmenter.flush(Cut.PAUSE))
+        elif chunk_s >= SPEECH_CHUNK_S:
+            self.pause()
 
     def pause(self) -> None:
         """No audio came for `pause_s`: cut what is here, in mid-speech if need be."""

@@ -169,7 +169,7 @@ class Surroundings:
         self.said.append(Word(f"w{self.pieces}", start_s + WORD_S[0], start_s + WORD_S[1]))
         samples = np.full(PIECE_FRAMES * FRAME_SAMPLES, LOUD, np.float32)
         samples[(PIECE_FRAMES - silent_frames) * FRAME_SAMPLES :] = 0
-        return ev.AudioReceived(samples, load=NO_LOAD)
+        return ev.AudioReceived(samples, chunk_s=FRAME_S, load=NO_LOAD)
 
     def _context_event(self, choice: Choice) -> Event:
         requests, self.running, self.context = self.running, (), ""

@@ -20,8 +20,8 @@ def a_call(windows: WindowSettings | None = None) -> Call:
 
 
 def heard(seconds: float, *, load: float = 1.0) -> ev.AudioReceived:
-    """So many seconds of speech, in one piece that is no chunk of its own."""
-    return ev.AudioReceived(speech(seconds), load=load)
+    """So many seconds of speech, the last 20 ms of them a frame of its own."""
+    return ev.AudioReceived(speech(seconds), chunk_s=0.02, load=load)
 
 
 def quiet(seconds: float) -> ev.AudioReceived:

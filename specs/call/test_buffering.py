@@ -71,8 +71,29 @@ def test_chunk_with_hangover() -> None:
 
 
 def test_chunk_without_hangover() -> None:
-    """A speech chunk that ends in mid-speech waits for the next one."""
-    buffering().when(chunk(1.0, hangover_s=0.0)).then("buffering", WAIT_FOR_PAUSE)
+    """A speech chunk that ends in mid-speech is cut: nothing comes before the next is complete."""
+    call = buffering().when(chunk(1.0, hangover_s=0.0))
+    assert asked(call) == (Cut.STALL, 0.0, 1.0)
+
+
+def test_no_look_within_a_chunk() -> None:
+    """While the rest of a chunk is still arriving, nobody looks ahead."""
+    piece = ev.AudioReceived(speech(1.0), chunk_s=0.0, load=0.0)
+    buffering().when(piece).then("buffering", WAIT_FOR_PAUSE)
+
+
+def test_context_under_load() -> None:
+    """When the contexts have no time to spare, windows hear less of what was said before."""
+    talk = WindowSettings(window_s=5.0, context_s=15.0, context_busy_s=10.0)
+    lengths_s = []
+    for load in (0.0, 1.0):
+        call = buffering(talk)
+        for number in range(1, 6):
+            call.after(heard(4.0 if number > 1 else 5.0, load=load))
+            window = call.the(Transcribe).window
+            call.after(done(number, ""))
+        lengths_s.append(window.end_s - window.start_s)
+    assert lengths_s == [13.0, 9.0]
 
 
 def test_frames_are_no_chunks() -> None:
@@ -248,7 +269,7 @@ def test_silence_is_not_idle(runtime: SimulatedRuntime) -> None:
 # ---------------------------------------------------------------- mode "chunk"
 def test_chunk_mode_infers_chunks_whole() -> None:
     """In mode "chunk" a chunk of 31 s is one window, however it arrives."""
-    call = buffering(WindowSettings(mode="chunk")).after(heard(15.0), quiet(1.0))
+    call = buffering(WindowSettings(mode="chunk")).after(quiet(16.0))
     call.when(ev.AudioReceived(speech(15.0), chunk_s=31.0)).then("inferring", Transcribe)
     assert asked(call) == (Cut.CHUNK, 0.0, 31.0)
 
