@@ -6,7 +6,6 @@ from typing import Literal
 
 from callfsm.errors import ConfigError
 
-
 SPENDABLE_LOAD = 0.6  # of the contexts' time; above it windows become cheaper
 
 
