@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import psutil
 from gevent import socket, subprocess
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -71,6 +72,18 @@ class ServerProcess:
             self._process.kill()
             code = self._process.wait()
         return int(code)
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time, user and system, that the server has used so far."""
+        times = self._usage().cpu_times()
+        return float(times.user + times.system)
+
+    def resident_bytes(self) -> int:
+        """Memory that the server holds now."""
+        return int(self._usage().memory_info().rss)
+
+    def _usage(self) -> psutil.Process:
+        return psutil.Process(self._process.pid)
 
     def calls(self) -> list[dict[str, Any]]:
         """What /calls says."""

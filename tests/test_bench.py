@@ -1,0 +1,224 @@
+"""What the benchmarks make of what they measured; no model and no server runs here."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from callfsm.audio import SAMPLE_RATE_HZ
+from callfsm.call.events import AudioReceived, InferenceDone, TextAccepted
+from callfsm.call.settings import CallSettings
+from callfsm.inference.engine import AudioWindow
+from callfsm.record.log import Header, Log, RecordedTurn
+from service.bench.bars import Bar, mean, percentile, sooner_percent, times_as_much
+from service.bench.lags import cuts_s, processing_lags_s, spans
+from service.bench.latency import drift
+from service.cli.main import app
+from service.engines.fake import ScriptedEngine
+from service.speech.corpus import Phrase, SpokenCall
+from service.speech.defects import at_cuts, duplicated_words, in_the_tail, missing_words
+from service.speech.latency import (
+    Arrival,
+    HeardWord,
+    RememberingEngine,
+    TimedWord,
+    heard_words,
+    utterances,
+)
+
+SECOND = np.full(SAMPLE_RATE_HZ, 0.1, np.float32)
+QUIET_SECOND = np.zeros(SAMPLE_RATE_HZ, np.float32)
+
+
+def spoken(*words: tuple[str, float]) -> list[TimedWord]:
+    return [TimedWord(text, end_s) for text, end_s in words]
+
+
+class TestBars:
+    @pytest.mark.parametrize(
+        ("bar", "verdict"),
+        [
+            (Bar("a", 1.3, 1.3, "s"), "met"),
+            (Bar("a", 1.5, 1.3, "s"), "missed by 0.2 s"),
+            (Bar("a", 60.0, 60.0, "%", at_least=True), "met"),
+            (Bar("a", 41.0, 60.0, "%", at_least=True), "missed by 19 %"),
+            (Bar("a", None, 60.0, "%", at_least=True), "not measured"),
+        ],
+    )
+    def test_a_figure_meets_its_bar_or_misses_it_by_so_much(self, bar: Bar, verdict: str) -> None:
+        """At the bar is met; what was not measured is not met."""
+        assert bar.verdict == verdict
+        assert bar.is_met is (verdict == "met")
+
+    def test_sooner_is_a_share_of_the_baseline(self) -> None:
+        """From 4 s to 1 s is 75 % sooner; later is negative; nothing is made of nothing."""
+        assert sooner_percent(4.0, 1.0) == 75.0
+        assert sooner_percent(1.0, 1.5) == -50.0
+        assert sooner_percent(0.0, 1.0) is None
+        assert sooner_percent(4.0, None) is None
+        assert times_as_much(2.0, 9.0) == 4.5
+
+    def test_percentiles_leave_out_what_is_not_known(self) -> None:
+        """One value is its own percentile; none has none."""
+        assert percentile(50, [3.0, None, 1.0]) == 2.0
+        assert percentile(95, [2.0, None]) == 2.0
+        assert percentile(95, [None]) is None
+        assert mean([]) is None
+
+
+class TestHeardWords:
+    def test_a_word_has_the_time_and_number_of_its_text(self) -> None:
+        """Misheard words are marked, missing words are left out."""
+        said = spoken(("please", 1.0), ("hold", 1.5), ("the", 2.0), ("line", 2.5))
+        arrivals = [Arrival("Please", 1.8), Arrival("told line.", 3.0)]
+        first, misheard, last = heard_words(said, arrivals)
+        assert first == HeardWord(1.0, 1.8, 0, True)
+        assert (misheard.text, misheard.right) == (1, False)
+        assert last == HeardWord(2.5, 3.0, 1, True)
+        assert last.latency_s == 0.5
+
+    def test_no_text_is_no_words(self) -> None:
+        """Neither silence nor a deaf server is an error."""
+        assert heard_words([], [Arrival("yes", 1.0)]) == []
+        assert heard_words(spoken(("yes", 1.0)), []) == []
+
+    def test_the_same_audio_is_timed_once(self) -> None:
+        """The engine is asked once, however many ways are compared."""
+        engine = ScriptedEngine(["hello"])
+        remembering = RememberingEngine(engine)
+        first, again = (remembering.transcribe([AudioWindow(SECOND)]) for _ in range(2))
+        assert first == again
+        assert len(engine.heard) == 1
+
+
+class TestUtterances:
+    def test_each_pause_begins_one(self) -> None:
+        """Its onset is that of the sound; its texts are those that hold its words."""
+        samples = np.concatenate([QUIET_SECOND, SECOND, QUIET_SECOND, SECOND])
+        call = SpokenCall("a", samples, (Phrase(0.5, 2.0, "one"), Phrase(2.5, 4.0, "two three")))
+        heard = [
+            HeardWord(1.8, 2.6, 0, True),
+            HeardWord(3.4, 4.1, 1, True),
+            HeardWord(4.0, 5.5, 2, True),
+        ]
+        first, second = utterances(call, heard)
+        assert (first.onset_s, first.end_s) == (1.0, 2.0)
+        assert first.first_text_s == first.final_text_s + 1.0 == pytest.approx(1.6)
+        assert (second.onset_s, second.end_s) == (3.0, 4.0)
+        assert second.first_text_s == pytest.approx(1.1)
+        assert second.final_text_s == pytest.approx(1.5)
+
+    def test_phrases_without_a_pause_are_one(self) -> None:
+        """What nobody wrote down has no times."""
+        call = SpokenCall("a", np.tile(SECOND, 2), (Phrase(0, 1, "one"), Phrase(1, 2, "two")))
+        [only] = utterances(call, [])
+        assert (only.onset_s, only.end_s) == (0.0, 2.0)
+        assert only.first_text_s is None
+        assert only.final_text_s is None
+
+
+class TestDefects:
+    @pytest.mark.parametrize(
+        ("heard", "doubled"),
+        [
+            ("please hold the line now", 0),
+            ("please hold hold the line now", 1),
+            ("please hold the line hold the line now", 3),
+            ("please hold the the line line now", 2),
+            ("please kindly hold the line now", 0),
+            ("please hold the line now thank you", 0),
+            ("", 0),
+        ],
+    )
+    def test_a_repeat_that_nobody_said_is_doubled(self, heard: str, doubled: int) -> None:
+        """Words or phrases; other words too many are no repeats."""
+        assert duplicated_words(["please", "hold", "the", "line", "now"], heard.split()) == doubled
+
+    def test_a_repeat_that_somebody_said_is_not(self) -> None:
+        """Said twice and written twice is right."""
+        words = ["no", "no", "that", "is", "very", "very", "good"]
+        assert duplicated_words(words, words) == 0
+
+    def test_missing_words_are_those_that_nothing_stands_for(self) -> None:
+        """A wrong word is a substitution; near cuts and at the end the missing are counted."""
+        said = spoken(("please", 1.0), ("hold", 4.0), ("the", 4.4), ("line", 9.0))
+        assert missing_words(said, ["please", "told", "line"])[0].text in {"hold", "the"}
+        lost = missing_words(said, ["please", "hold"])
+        assert [word.text for word in lost] == ["the", "line"]
+        assert in_the_tail(lost, end_s=9.0) == 1
+        assert at_cuts(lost, [5.0]) == 1
+        assert at_cuts(lost, [2.0, 5.2]) == 0
+        assert at_cuts(lost, []) == 0
+        assert missing_words(said, []) == said
+
+
+def turn(at_s: float, event: object, *effects: dict[str, object]) -> RecordedTurn:
+    return RecordedTurn(at_s, event, "", effects, "inferring", "")  # type: ignore[arg-type]
+
+
+def transcribe(number: int, samples: int, cut: str, start_s: float = 0.0) -> dict[str, object]:
+    window = {
+        "number": number,
+        "start_s": start_s,
+        "samples": {"samples": samples},
+        "cut": {"Cut": cut},
+    }
+    return {"Transcribe": {"window": {"Window": window}}}
+
+
+def log_of(*turns: RecordedTurn) -> Log:
+    return Log(Header(1, "2026-01-01T00:00:00Z", CallSettings(), False), turns, False)
+
+
+TEXT: dict[str, object] = {"ForwardText": {}}
+
+
+class TestLags:
+    def test_a_text_waited_from_the_request_for_its_window(self) -> None:
+        """What silence confirms later was not held up by computing."""
+        log = log_of(
+            turn(1.0, AudioReceived(SECOND), transcribe(1, 16_000, "EAGER")),
+            turn(1.4, InferenceDone(1, ()), TEXT),
+            turn(1.5, TextAccepted(1), TEXT),
+            turn(2.0, AudioReceived(SECOND), TEXT),
+        )
+        assert processing_lags_s(log) == pytest.approx([0.4, 0.5, 0.0])
+
+    def test_a_window_that_waits_for_the_one_before_waits_for_computing(self) -> None:
+        """It counts from the arrival of its last sample, not from when it was asked for."""
+        log = log_of(
+            turn(1.0, AudioReceived(SECOND), transcribe(1, 16_000, "FULL")),
+            turn(2.0, AudioReceived(SECOND)),
+            turn(3.0, AudioReceived(SECOND)),
+            turn(5.0, InferenceDone(1, ()), TEXT, transcribe(2, 16_000, "FULL", 1.0)),
+            turn(6.0, InferenceDone(2, ()), TEXT),
+        )
+        assert processing_lags_s(log) == pytest.approx([4.0, 4.0])
+
+    def test_windows_and_cuts_are_read_from_the_log(self) -> None:
+        """A look ahead is a window and no cut."""
+        log = log_of(
+            turn(1.0, AudioReceived(SECOND), transcribe(1, 16_000, "EAGER")),
+            turn(2.0, AudioReceived(SECOND), transcribe(2, 24_000, "PAUSE", 0.5)),
+        )
+        assert spans(log) == [(0, 16_000), (8_000, 32_000)]
+        assert cuts_s(log) == [2.0]
+
+
+class TestDrift:
+    def test_a_call_that_grows_slower_is_told_from_noise(self) -> None:
+        """Minute 10 is compared with minute 1, and with what chance can do."""
+        heard = [HeardWord(s, s + 1.0 + 0.1 * (s % 2), 0, True) for s in range(1, 660)]
+        same = drift(heard)
+        assert same["late_minute"] == 10
+        assert abs(same["later_by_s"]) <= same["noise_s"]
+        slower = drift([HeardWord(w.end_s, w.at_s + w.end_s / 600, 0, True) for w in heard])
+        assert slower["later_by_s"] == pytest.approx(0.9, abs=0.02)
+        assert slower["later_by_s"] > slower["noise_s"]
+
+
+@pytest.mark.parametrize("command", ["accuracy", "latency"])
+def test_every_bench_says_what_it_does(command: str) -> None:
+    """`--help` works without a model, and offers JSON."""
+    result = CliRunner().invoke(app, ["bench", command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert "--json" in result.output
