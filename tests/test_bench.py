@@ -10,8 +10,12 @@ from callfsm.call.settings import CallSettings
 from callfsm.inference.engine import AudioWindow
 from callfsm.record.log import Header, Log, RecordedTurn
 from service.bench.bars import Bar, mean, percentile, sooner_percent, times_as_much
+from service.bench.capacity import Probe
+from service.bench.contention import recommended, wait_figures
 from service.bench.lags import cuts_s, processing_lags_s, spans
 from service.bench.latency import drift
+from service.bench.pool_run import PoolRun, PoolUnderTest, Turnaround
+from service.bench.search import largest
 from service.cli.main import app
 from service.engines.fake import ScriptedEngine
 from service.speech.corpus import Phrase, SpokenCall
@@ -216,7 +220,57 @@ class TestDrift:
         assert slower["later_by_s"] > slower["noise_s"]
 
 
-@pytest.mark.parametrize("command", ["accuracy", "latency"])
+class TestSearch:
+    @pytest.mark.parametrize("start", [1, 4, 16, 200])
+    @pytest.mark.parametrize("limit", [0, 1, 3, 7, 19, 47, 128, 500])
+    def test_the_largest_load_is_found_from_any_start(self, start: int, limit: int) -> None:
+        """Exactly below 20, to a tenth above, at most what was allowed, and no load twice."""
+        tried: list[int] = []
+
+        def bears(load: int) -> bool:
+            tried.append(load)
+            return load <= limit
+
+        found = largest(bears, start, 128)
+        true = min(limit, 128)
+        assert true - true // 10 <= found <= true if true >= 20 else found == true
+        assert len(tried) == len(set(tried)) <= 12
+        assert all(1 <= load <= 128 for load in tried)
+
+
+class TestCapacity:
+    def test_a_number_of_calls_is_borne_within_all_limits(self) -> None:
+        """4 s of latency, 1.5 points of errors more than alone, nothing lost."""
+        assert Probe(8, 2.0, 4.0, 0.055).is_borne(wer_alone=0.04)
+        assert not Probe(8, 2.0, 4.1, 0.04).is_borne(wer_alone=0.04)
+        assert not Probe(8, 2.0, 3.0, 0.056).is_borne(wer_alone=0.04)
+        assert not Probe(8, 2.0, 3.0, 0.04, problems=("a",)).is_borne(wer_alone=0.04)
+        assert not Probe(8, problems=("too late",)).is_borne(wer_alone=0.04)
+
+
+class TestContention:
+    def test_the_rule_recommends_a_pool_from_a_fifth_of_waiting(self) -> None:
+        """Below 20 % one context is enough."""
+        assert recommended(0.19) == "serial"
+        assert recommended(0.20) == "pool"
+
+    def test_shares_are_of_the_time_from_request_to_text(self) -> None:
+        """The pooled share weighs by time; percentiles count windows."""
+        run = PoolRun([Turnaround(1.0, 1.0), Turnaround(4.0, 1.0)], seconds=4.0)
+        assert run.windows_per_s == 0.5
+        assert run.wait_share == pytest.approx(3 / 5)
+        figures = wait_figures(run)
+        assert figures["wait_share_max"] == 0.75
+        assert figures["wait_max_s"] == 3.0
+
+    def test_windows_of_several_callers_wait_for_one_context(self) -> None:
+        """Through the real inference actor, with an engine that says nothing."""
+        with PoolUnderTest(ScriptedEngine, 1) as pool:
+            run = pool.saturated(2, 0.05, [SECOND])
+        assert len(run.turnarounds) >= 2
+
+
+@pytest.mark.parametrize("command", ["accuracy", "capacity", "contention", "latency"])
 def test_every_bench_says_what_it_does(command: str) -> None:
     """`--help` works without a model, and offers JSON."""
     result = CliRunner().invoke(app, ["bench", command, "--help"], env={"COLUMNS": "200"})

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from callfsm.inference.engine import Engine
 from service.bench.bars import Bar, print_bars
@@ -126,7 +126,14 @@ def print_table(result: Accuracy) -> None:
     """A table for each condition, what came out of nothing, and the bars."""
     for condition, sides in result.sides.items():
         title = f"{condition}, {result.audio_s[condition] / 60:.1f} minutes"
-        table = Table("", *sides, title=title, title_justify="left", box=None, pad_edge=False)
+        table = Table(
+            Column(no_wrap=True),
+            *sides,
+            title=title,
+            title_justify="left",
+            box=None,
+            pad_edge=False,
+        )
         for row in next(iter(sides.values())):
             table.add_row(row, *(_shown(row, figures[row]) for figures in sides.values()))
         Console().print(table)

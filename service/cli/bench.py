@@ -110,6 +110,48 @@ def latency(
     _show(result.figures(), as_json, lambda: print_table(result))
 
 
+@app.command()
+@reported
+def contention(
+    *,
+    seconds: Annotated[float, typer.Option(min=4.0, help="Of each number of calls.")] = 8.0,
+    model: Model = "tiny.en",
+    engine: Engine = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """Measure how long 2, 4 and 8 calls wait for one context, and recommend one or a pool."""
+    with require_extra("bench"):
+        from service.bench.contention import measure, print_table
+        from service.bench.ways import Server
+    result = measure(seconds, Server(model, engine), seed=seed)
+    _show(result.figures(), as_json, lambda: print_table(result))
+
+
+@app.command()
+@reported
+def capacity(
+    *,
+    seconds: Annotated[float, typer.Option(min=5.0, help="Of each call in a probe.")] = 30.0,
+    start: Annotated[int, typer.Option("--from", min=1, help="Calls to begin with.")] = 4,
+    most: Annotated[int, typer.Option(min=1, help="Calls at most.")] = 128,
+    model: Model = "tiny.en",
+    engine: Engine = None,
+    seed: Seed = 1,
+    plot_dir: PlotDir = None,
+    as_json: Json = False,
+) -> None:
+    """Find how many calls at once are borne in real time, by the field's way and by ours."""
+    with require_extra("bench"):
+        from service.bench.capacity import WORD_P95_S, measure, print_table
+        from service.bench.plots import plot_capacity
+        from service.bench.ways import Server
+    result = measure(seconds, Server(model, engine), start=start, most=most, seed=seed)
+    if plot_dir is not None:
+        plot_capacity(result.p95_by_calls(), WORD_P95_S, plot_dir)
+    _show(result.figures(), as_json, lambda: print_table(result))
+
+
 def _show(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
     if as_json:
         print(json.dumps(figures, indent=2))

@@ -1,8 +1,10 @@
 """Play spoken calls through a server, collect what arrives everywhere, and judge it."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ class CallResult:
     stored_text: str
     state: str
     errors: WordErrors
+    send_lag_s: float  # the longest that a piece of audio left late
     arrivals: list[Arrival]
     words: list[HeardWord]
     utterances: list[Utterance]
@@ -80,8 +83,9 @@ class Played:
     """What came of a trial: every call in order, and the server's own counts at its end."""
 
     results: list[CallResult]
-    metrics: dict[str, float]  # by the names of /metrics; those with labels left out
+    metrics: dict[str, float]  # as `ServerProcess.metrics` names them
     cpu_s: float  # of the server, from its ready line until the last call was closed
+    callers_cpu_s: float  # of this process, in the same time
 
     @property
     def errors(self) -> WordErrors:
@@ -108,6 +112,7 @@ class Trial:
     serve_options: tuple[str, ...] = ()
     stagger_s: float = STAGGER_S
     close_timeout_s: float = CLOSE_TIMEOUT_S  # for the calls, once the last caller is done
+    timeout_s: float = inf  # for everything, from the first caller to the last closed call
     view_every_s: float = VIEW_EVERY_S
 
     def play(
@@ -127,7 +132,7 @@ class Trial:
         sink = Sink(port=0)
         sink.start()
         with ServerProcess(database, base_port, sink.port, log, self.serve_options) as server:
-            loaded_cpu_s = server.cpu_s()
+            loaded_cpu_s, callers_cpu_s = server.cpu_s(), time.process_time()
             settings = CallerSettings(
                 registration_port=server.udp_port,
                 audio_base_port=base_port,
@@ -139,15 +144,14 @@ class Trial:
                 for lane in range(self.at_once)
             ]
             states: dict[int, str] = {}
-            while not all(lane.ready() for lane in lanes):
-                _look(server, states, show)
-                gevent.joinall(lanes, timeout=self.view_every_s)
-            with gevent.Timeout(
-                self.close_timeout_s, CallfsmError("a call was not closed in time")
-            ):
-                while any(state != "closed" for state in _look(server, states, show).values()):
-                    gevent.sleep(self.view_every_s)
+            too_late = CallfsmError(f"the calls were not over after {self.timeout_s:g} s")
+            try:
+                with gevent.Timeout(self.timeout_s if self.timeout_s < inf else None, too_late):
+                    self._await_end(server, lanes, states, show)
+            finally:
+                gevent.killall(lanes)
             metrics, cpu_s = server.metrics(), server.cpu_s() - loaded_cpu_s
+            callers_cpu_s = time.process_time() - callers_cpu_s
             exit_code = server.stop()
         sink.stop()
         failures = [str(lane.exception) for lane in lanes if lane.exception is not None]
@@ -167,7 +171,22 @@ class Trial:
             )
             for i, call in enumerate(calls, 1)
         ]
-        return Played(results, metrics, cpu_s)
+        return Played(results, metrics, cpu_s, callers_cpu_s)
+
+    def _await_end(
+        self,
+        server: ServerProcess,
+        lanes: Sequence["gevent.Greenlet[..., list[CallReport]]"],
+        states: dict[int, str],
+        show: Callable[[Snapshot], None],
+    ) -> None:
+        """Wait for the callers, then for the server to close their calls."""
+        while not all(lane.ready() for lane in lanes):
+            _look(server, states, show)
+            gevent.joinall(lanes, timeout=self.view_every_s)
+        with gevent.Timeout(self.close_timeout_s, CallfsmError("a call was not closed in time")):
+            while any(state != "closed" for state in _look(server, states, show).values()):
+                gevent.sleep(self.view_every_s)
 
     def _lane(
         self, lane: int, calls: Sequence[SpokenCall], settings: CallerSettings
@@ -211,6 +230,7 @@ def _judge(
         stored_text=stored_text(database, report.call_id),
         state=state,
         errors=word_errors(call.text, text),
+        send_lag_s=report.worst_lag_s,
         arrivals=arrivals,
         words=words,
         utterances=utterances(call, words),

@@ -91,10 +91,13 @@ class ServerProcess:
         return answer
 
     def metrics(self) -> dict[str, float]:
-        """What /metrics says, by name; counts with labels are left out."""
+        """What /metrics says, by name; one with labels is `name[value]`."""
         families = text_string_to_metric_families(self._get("/metrics").decode())
         samples = (sample for family in families for sample in family.samples)
-        return {sample.name: sample.value for sample in samples if not sample.labels}
+        return {
+            sample.name + "".join(f"[{value}]" for value in sample.labels.values()): sample.value
+            for sample in samples
+        }
 
     def _get(self, path: str) -> bytes:
         connection = http.client.HTTPConnection(*self._http)
