@@ -270,7 +270,9 @@ class TestContention:
         assert len(run.turnarounds) >= 2
 
 
-@pytest.mark.parametrize("command", ["accuracy", "capacity", "contention", "latency"])
+@pytest.mark.parametrize(
+    "command", ["accuracy", "capacity", "contention", "latency", "memory", "overhead"]
+)
 def test_every_bench_says_what_it_does(command: str) -> None:
     """`--help` works without a model, and offers JSON."""
     result = CliRunner().invoke(app, ["bench", command, "--help"], env={"COLUMNS": "200"})

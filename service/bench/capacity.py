@@ -9,6 +9,7 @@ callers run in this process, the server in another; how late audio left tells wh
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +168,8 @@ def _probe(
     way: Way, calls: Sequence[SpokenCall], at_once: int, server: Server, timing: Engine
 ) -> Probe:
     """Play `calls`, `at_once` side by side."""
+    is_alone = at_once < len(calls)
     longest_s = max(call.duration_s for call in calls)
-    rounds = len(calls) / at_once
     with (
         tempfile.TemporaryDirectory(prefix="callfsm-bench-") as directory,
         Console(stderr=True).status(f"{way.name}: {at_once} at once"),
@@ -179,7 +180,7 @@ def _probe(
             way.style,
             serve_options=(*way.options(server), "--drain-s", "1", "--log-level", "warning"),
             stagger_s=RAMP_S / at_once,
-            timeout_s=RAMP_S + longest_s * rounds + LATE_S,
+            timeout_s=inf if is_alone else RAMP_S + longest_s + LATE_S,
             view_every_s=1.0,
         )
         try:

@@ -152,6 +152,44 @@ def capacity(
     _show(result.figures(), as_json, lambda: print_table(result))
 
 
+@app.command()
+@reported
+def memory(
+    *,
+    calls: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 500,
+    seconds: Annotated[float, typer.Option(min=1.0, help="To watch the server for.")] = 30.0,
+    model: Model = "tiny.en",
+    engine: Engine = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """Measure what a call costs in memory when it has heard 15 s and waits, and what a context."""
+    with require_extra("bench"):
+        from service.bench.memory import measure, print_table
+        from service.bench.ways import Server
+    result = measure(calls, seconds, Server(model, engine), seed=seed)
+    _show(result.figures(), as_json, lambda: print_table(result))
+
+
+@app.command()
+@reported
+def overhead(
+    *,
+    calls: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 4,
+    seconds: Annotated[float, typer.Option(min=5.0, help="Of each call.")] = 30.0,
+    model: Model = "tiny.en",
+    engine: Engine = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """Measure what the service costs in processor time beside the inference itself."""
+    with require_extra("bench"):
+        from service.bench.overhead import measure, print_table
+        from service.bench.ways import Server
+    result = measure(calls, seconds, Server(model, engine), seed=seed)
+    _show(result.figures(), as_json, lambda: print_table(result))
+
+
 def _show(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
     if as_json:
         print(json.dumps(figures, indent=2))
