@@ -1,5 +1,7 @@
 """What the benchmarks make of what they measured; no model and no server runs here."""
 
+from math import inf
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -9,13 +11,18 @@ from callfsm.call.events import AudioReceived, InferenceDone, TextAccepted
 from callfsm.call.settings import CallSettings
 from callfsm.inference.engine import AudioWindow
 from callfsm.record.log import Header, Log, RecordedTurn
+from service.bench.accuracy import CLEAN, CONTINUOUS, Accuracy, minutes_as_s
 from service.bench.bars import Bar, mean, percentile, sooner_percent, times_as_much
 from service.bench.capacity import Probe
 from service.bench.contention import recommended, wait_figures
 from service.bench.lags import cuts_s, processing_lags_s, spans
 from service.bench.latency import drift
+from service.bench.memory import Memory
+from service.bench.overhead import Overhead, windows_of
 from service.bench.pool_run import PoolRun, PoolUnderTest, Turnaround
 from service.bench.search import largest
+from service.bench.sides import Side, chunked_side
+from service.bench.ways import BASELINE, BASELINE_CHUNKS, STREAM_FRAMES, Run, Server
 from service.cli.main import app
 from service.engines.fake import ScriptedEngine
 from service.speech.corpus import Phrase, SpokenCall
@@ -28,6 +35,7 @@ from service.speech.latency import (
     heard_words,
     utterances,
 )
+from service.trial.play import Played
 
 SECOND = np.full(SAMPLE_RATE_HZ, 0.1, np.float32)
 QUIET_SECOND = np.zeros(SAMPLE_RATE_HZ, np.float32)
@@ -246,6 +254,83 @@ class TestCapacity:
         assert not Probe(8, 2.0, 3.0, 0.056).is_borne(wer_alone=0.04)
         assert not Probe(8, 2.0, 3.0, 0.04, problems=("a",)).is_borne(wer_alone=0.04)
         assert not Probe(8, problems=("too late",)).is_borne(wer_alone=0.04)
+
+
+class TestWays:
+    def test_an_engine_is_handed_to_the_server_only_when_it_was_chosen(self) -> None:
+        """The baseline keeps the field's engine, whatever it is compared with."""
+        assert STREAM_FRAMES.options(Server()) == ("--model", "tiny.en")
+        chosen = Server("base.en", "ctranslate2")
+        assert STREAM_FRAMES.options(chosen) == ("--model", "base.en", "--engine", "ctranslate2")
+        assert BASELINE_CHUNKS.options(chosen) == ("--model", "base.en", *BASELINE)
+
+    def test_the_baseline_is_one_context_of_whole_chunks(self) -> None:
+        """In this process as in the server."""
+        baseline = Server().settings(baseline=True)
+        assert (baseline.mode, baseline.context_count()) == ("chunk", 1)
+        assert Server().settings().mode == "stream"
+
+
+class TestMemory:
+    def test_a_call_costs_the_growth_shared_by_all(self) -> None:
+        """In kB of 1000 bytes."""
+        memory = Memory(500, 500, 15.0, 300_000_000, 340_000_000, 120_000_000)
+        assert memory.call_kb == 80.0
+        assert memory.bars()[0].is_met
+
+
+class TestOverhead:
+    def test_the_same_windows_are_cut_again(self) -> None:
+        """From where and to where is in the log; looks ahead are windows, too."""
+        samples = np.arange(3 * SAMPLE_RATE_HZ, dtype=np.float32)
+        call = SpokenCall("a", samples, (Phrase(0, 3, "one"),))
+        log = log_of(
+            turn(1.0, AudioReceived(SECOND), transcribe(1, 16_000, "EAGER")),
+            turn(2.0, AudioReceived(SECOND), transcribe(2, 24_000, "PAUSE", 0.5)),
+        )
+        first, second = windows_of(Run([call], Played([], {}, 0.0, 0.0), {1: log}))
+        np.testing.assert_array_equal(first.samples, samples[:16_000])
+        np.testing.assert_array_equal(second.samples, samples[8_000:32_000])
+
+    def test_a_ratio_just_above_the_bar_misses_it(self) -> None:
+        """It is not rounded to the bar."""
+        machine = {"events_through_mailbox_per_s": 70_000.0}
+        ratio, events = Overhead(2, 17, 13.15, 11.92, machine).bars()
+        assert (ratio.is_met, events.is_met) == (False, True)
+
+
+class TestAccuracy:
+    def test_the_stream_is_held_against_each_whole_file(self) -> None:
+        """By what it errs more; where speech never pauses the bar is lower."""
+        figures = {"wer": 0.05, "duplicated_percent": 0.1, "missing_in_last_2_s": 0}
+        sides = {"callfsm": figures, "whole file, a": figures | {"wer": 0.036}}
+        result = Accuracy({}, {CLEAN: sides, CONTINUOUS: sides}, {"hum": "", "busy": "Thank you."})
+        verdicts = {bar.name: bar.verdict for bar in result.bars()}
+        assert verdicts["clean: WER above whole file, a"] == "missed by 0.4 points"
+        assert verdicts["continuous: WER above whole file, a"] == "met"
+        assert verdicts["clean: words doubled"] == "met"
+        assert verdicts["sounds that gave text nobody said"] == "missed by 1"
+
+    def test_no_minutes_stand_for_everything(self) -> None:
+        """Everything has no length beforehand."""
+        assert (minutes_as_s(0), minutes_as_s(2)) == (inf, 120.0)
+
+
+class TestSides:
+    def test_a_side_counts_what_went_wrong(self) -> None:
+        """Errors are against the reference, missing words against an offline pass."""
+        call = SpokenCall("a", np.tile(SECOND, 4), (Phrase(0, 4, "please hold the line"),))
+        timing = RememberingEngine(ScriptedEngine(["please hold the line"]))
+        side = Side("a", ["please hold hold the"], cuts_s=[[2.0, 4.0]])
+        figures = side.figures([call], timing)
+        assert figures["wer"] == 0.5
+        assert figures["duplicated_words"] == 1
+        assert figures["missing_in_last_2_s"] == figures["missing_at_cuts"] == 1
+
+    def test_each_chunk_is_transcribed_by_itself(self) -> None:
+        """Silence between them is not heard, and texts are joined."""
+        call = SpokenCall("a", QUIET_SECOND, (Phrase(0, 1, ""),))
+        assert chunked_side("a", [call], ScriptedEngine(["nobody"])).texts == [""]
 
 
 class TestContention:

@@ -74,4 +74,4 @@ def times_as_much(base: float | None, other: float | None) -> float | None:
     """`other` over `base`."""
     if not base or other is None:
         return None
-    return round(other / base, 2)
+    return round(other / base, 3)
