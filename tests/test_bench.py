@@ -24,6 +24,7 @@ from service.bench.search import largest
 from service.bench.sides import Side, chunked_side
 from service.bench.ways import BASELINE, BASELINE_CHUNKS, STREAM_FRAMES, Run, Server
 from service.cli.main import app
+from service.engine_choice import EngineChoice
 from service.engines.fake import ScriptedEngine
 from service.speech.corpus import Phrase, SpokenCall
 from service.speech.defects import at_cuts, duplicated_words, in_the_tail, missing_words
@@ -350,7 +351,7 @@ class TestContention:
 
     def test_windows_of_several_callers_wait_for_one_context(self) -> None:
         """Through the real inference actor, with an engine that says nothing."""
-        with PoolUnderTest(ScriptedEngine, 1) as pool:
+        with PoolUnderTest(EngineChoice("scripted", ScriptedEngine, 1), 1) as pool:
             run = pool.saturated(2, 0.05, [SECOND])
         assert len(run.turnarounds) >= 2
 

@@ -144,8 +144,8 @@ def print_table(result: Accuracy) -> None:
 
 def _engines(server: Server) -> dict[str, Engine]:
     engines = {
-        "stream": server.make_engine(),
-        "chunks": server.make_engine(baseline=True),
+        "stream": server.choice().make(),
+        "chunks": server.choice(baseline=True).make(),
     }
     for engine in engines.values():
         engine.load()

@@ -28,6 +28,7 @@ from service.trial.play import Trial
 
 WORD_P95_S, WER_POINTS = 4.0, 1.5
 DIFFERENT_CALLS = 3  # each is one call alone, then as many copies as there are calls
+BASELINE_FROM = 4  # calls to begin with; it bears about so many
 RAMP_S = 4.0  # within which all calls begin
 LATE_S = 20.0  # after the end of the audio a probe has failed
 SATURATED_CALLS, SATURATED_S = 8, 10.0
@@ -74,15 +75,16 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Both sides. The bars are those of `engine`; whisper.cpp's where none was chosen."""
+    """Both sides. The bars are those of `engine`, which is ours in this run."""
 
     sides: Mapping[str, Side]
-    engine: str | None
+    engine: str
     voice_activity: float
 
     def figures(self) -> dict[str, Any]:
         """Everything, by the names that --json uses."""
         return {
+            "engine": self.engine,
             "voice_activity": round(self.voice_activity, 3),
             "sides": {name: side.figures() for name, side in self.sides.items()},
             "bars": [bar.figures() for bar in self.bars()],
@@ -90,7 +92,7 @@ class Capacity:
 
     def bars(self) -> list[Bar]:
         base, ours = self.sides[BASELINE_CHUNKS.name], self.sides[STREAM_FRAMES.name]
-        calls, windows = BARS.get(self.engine or "", BARS["whispercpp"])
+        calls, windows = BARS[self.engine]
         more_calls = times_as_much(base.capacity, ours.capacity)
         more_windows = times_as_much(base.windows_per_s, ours.windows_per_s)
         return [
@@ -111,11 +113,11 @@ def measure(seconds: float, server: Server, *, start: int, most: int, seed: int)
     timing = timing_engine(server.model)
     speech = conversations(DIFFERENT_CALLS, seconds, seed)
     sides = {
-        way.name: _side(way, speech, server, timing, start=start, most=most)
-        for way in (BASELINE_CHUNKS, STREAM_FRAMES)
+        way.name: _side(way, speech, server, timing, start=first, most=most)
+        for way, first in ((BASELINE_CHUNKS, min(start, BASELINE_FROM)), (STREAM_FRAMES, start))
     }
     spoken = [voice_activity(call) for call in speech]
-    return Capacity(sides, server.engine, sum(spoken) / len(spoken))
+    return Capacity(sides, server.choice().name, sum(spoken) / len(spoken))
 
 
 def print_table(result: Capacity) -> None:
@@ -155,7 +157,7 @@ def _side(
     settings = server.settings(baseline=way.is_baseline)
     contexts = 1 if way.is_baseline else settings.context_count()
     windows = five_second_windows(24, seed=1)
-    with PoolUnderTest(lambda: server.make_engine(baseline=way.is_baseline), contexts) as pool:
+    with PoolUnderTest(server.choice(baseline=way.is_baseline), contexts) as pool:
         run = pool.saturated(SATURATED_CALLS, SATURATED_S, windows)
     return Side(alone, probes, capacity, run.windows_per_s)
 

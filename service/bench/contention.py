@@ -69,11 +69,12 @@ def wait_figures(run: PoolRun) -> dict[str, float | None]:
 def measure(seconds: float, server: Server, *, seed: int) -> Contention:
     """2, 4 and 8 calls for `seconds` each, on one context and then on the pool."""
     windows = five_second_windows(WINDOWS, seed)
+    engine = server.choice()
     contexts = max(2, server.settings().context_count())
     runs = {}
     for count in (1, contexts):
         status = Console(stderr=True).status(f"{count} contexts, {CALLS} calls")
-        with status, PoolUnderTest(server.make_engine, count) as pool:
+        with status, PoolUnderTest(engine, count) as pool:
             runs[count] = {calls: pool.in_real_time(calls, seconds, windows) for calls in CALLS}
             runs[count][0] = pool.saturated(max(CALLS), seconds, windows)
     saturated = {count: by_calls.pop(0) for count, by_calls in runs.items()}

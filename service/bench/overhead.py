@@ -89,7 +89,7 @@ def print_table(overhead: Overhead) -> None:
 
 def _bare_cpu_s(windows: Sequence[AudioWindow], server: Server) -> float:
     """Processor seconds for the windows, one engine a thread, none loaded in that time."""
-    engines = [server.make_engine() for _ in range(server.settings().context_count())]
+    engines = [server.choice().make() for _ in range(server.settings().context_count())]
     for engine in engines:
         engine.load()
     with (

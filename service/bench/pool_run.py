@@ -1,7 +1,7 @@
 """Windows through the real inference actor, without calls: how long they wait, how many it does."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gevent
@@ -9,8 +9,9 @@ import numpy as np
 from gevent.event import AsyncResult
 
 from callfsm.errors import CallfsmError
-from callfsm.inference.engine import AudioWindow, Engine, Transcript
+from callfsm.inference.engine import AudioWindow, Transcript
 from callfsm.runtimes.gevent import GeventRuntime
+from service.engine_choice import EngineChoice
 from service.inference import InferenceService
 from service.metrics import Metrics
 from service.speech.noise import Samples
@@ -55,10 +56,10 @@ class PoolRun:
 class PoolUnderTest:
     """An inference service of so many contexts, as a context manager."""
 
-    def __init__(self, make_engine: Callable[[], Engine], contexts: int) -> None:
+    def __init__(self, engine: EngineChoice, contexts: int) -> None:
         self._runtime = GeventRuntime()
         self._service = InferenceService(
-            make_engine, contexts, self._runtime, Metrics(), make_engine().max_batch
+            engine.make, contexts, self._runtime, Metrics(), engine.max_batch
         )
         self._windows = 0
 

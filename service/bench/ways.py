@@ -10,9 +10,9 @@ from rich.console import Console
 from callfsm.errors import ConfigError
 from callfsm.inference.engine import Engine
 from callfsm.record.log import Log, read_log
+from service.engine_choice import EngineChoice, choose_engine
 from service.engines.whispercpp import WhisperCppEngine
 from service.peers.chunking import Style
-from service.serve import engine_factory
 from service.settings import Settings, load_settings
 from service.speech.corpus import SpokenCall
 from service.speech.latency import RememberingEngine
@@ -41,9 +41,9 @@ class Server:
         engine = {} if self.engine is None or baseline else {"engine": self.engine}
         return load_settings(given | engine)
 
-    def make_engine(self, *, baseline: bool = False) -> Engine:
-        """An engine as the server's contexts have it, not loaded."""
-        return engine_factory(self.settings(baseline=baseline), resolve(self.model))()
+    def choice(self, *, baseline: bool = False) -> EngineChoice:
+        """The engine that the server's contexts have."""
+        return choose_engine(self.settings(baseline=baseline), self.model)
 
 
 @dataclass(frozen=True, slots=True)
