@@ -1,103 +1,171 @@
-"""What streaming costs in accuracy: the same calls, live through the server and as whole files.
+"""What streaming costs in accuracy: the same calls as a stream, chunk by chunk, and as whole files.
 
-Both sides use the same weights and the same audio, in one run. The live side is a trial: a server
-process, the real protocol, real time.
+All sides use the same weights and the same audio, in one run. Live sides go through a server
+process, the real protocol, real time. Simulated sides go through the same call machine in simulated
+time: faster than life, and the same on a busy machine.
 """
 
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from math import inf
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from service.engines.whispercpp import WhisperCppEngine, whole_file_text
-from service.peers.chunking import Style
-from service.speech import prompts
-from service.speech.corpus import SpokenCall, demo_calls, prompt_calls
-from service.speech.wer import WordErrors, word_errors
-from service.trial.play import Played, Trial
-from service.trial.report import latency_figures
-from service.weights.resolve import resolve
+from callfsm.inference.engine import Engine
+from service.bench.bars import Bar, print_bars
+from service.bench.calls import NOISES, noisy, speech
+from service.bench.sides import (
+    Side,
+    chunked_side,
+    live_side,
+    simulated_side,
+    texts_out_of_nothing,
+    whole_sides,
+)
+from service.bench.ways import BASELINE_CHUNKS, STREAM_CHUNKS, STREAM_FRAMES, Server, timing_engine
+from service.speech.corpus import SpokenCall, continuous
+
+PROMPTS_POINTS, CONTINUOUS_POINTS = 1.0, 1.5  # WER more than the whole file's
+DUPLICATED_PERCENT = 0.2
+CLEAN, CONTINUOUS = "clean", "continuous"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure. `total_s` may be inf: everything that is recorded."""
+
+    total_s: float
+    at_once: int = 2
+    chunks: bool = False  # fed to the stream, instead of frames
+    seed: int = 1
+    synthetic: bool = False
+    simulated: bool = False
+    noise: bool = False
+    continuous: bool = False
+    quiet_s: float = 0.0
+
+    def conditions(self) -> dict[str, list[SpokenCall]]:
+        """The calls, by what was done to them."""
+        calls = speech(self.total_s, self.seed, synthetic=self.synthetic)
+        conditions = {CLEAN: calls}
+        if self.noise:
+            conditions |= {noise: [noisy(call, noise) for call in calls] for noise in NOISES}
+        if self.continuous:
+            conditions[CONTINUOUS] = [continuous(call) for call in calls]
+        return conditions
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Word errors of both sides, over the same calls."""
+    """The figures of every side under every condition; the stream is the first side."""
 
-    calls: Sequence[SpokenCall]
-    live: Played
-    whole: list[WordErrors]
-
-    @property
-    def points(self) -> float:
-        """WER live minus WER whole-file, in percentage points."""
-        return 100 * (self.live.errors.wer - self.whole_pooled.wer)
-
-    @property
-    def whole_pooled(self) -> WordErrors:
-        return sum(self.whole, WordErrors())
+    audio_s: Mapping[str, float]
+    sides: Mapping[str, Mapping[str, dict[str, Any]]]  # condition, side
+    out_of_nothing: Mapping[str, str]  # sound, text
 
     def figures(self) -> dict[str, Any]:
         """Everything, by the names that --json uses."""
-        live = self.live.errors
         return {
-            "calls": len(self.calls),
-            "audio_s": round(sum(call.duration_s for call in self.calls), 1),
-            "reference_words": live.reference_words,
-            "wer_live": round(live.wer, 4),
-            "wer_whole_file": round(self.whole_pooled.wer, 4),
-            "wer_difference_points": round(self.points, 2),
-            "live": _kinds(live),
-            "whole_file": _kinds(self.whole_pooled),
-            **latency_figures(self.live.word_latencies_s),
-            "problems": self.live.problems,
+            "audio_s": dict(self.audio_s),
+            "conditions": {name: dict(sides) for name, sides in self.sides.items()},
+            "out_of_nothing": dict(self.out_of_nothing),
+            "bars": [bar.figures() for bar in self.bars()],
         }
 
+    def bars(self) -> list[Bar]:
+        bars = []
+        for condition, sides in self.sides.items():
+            stream = next(iter(sides.values()))
+            if condition in {CLEAN, CONTINUOUS}:
+                limit = PROMPTS_POINTS if condition == CLEAN else CONTINUOUS_POINTS
+                for name, figures in sides.items():
+                    if name.startswith("whole file"):
+                        points = round(100 * (stream["wer"] - figures["wer"]), 2)
+                        what = f"{condition}: WER above {name}"
+                        bars.append(Bar(what, points, limit, "points"))
+            doubled, lost = stream["duplicated_percent"], stream["missing_in_last_2_s"]
+            bars.append(Bar(f"{condition}: words doubled", doubled, DUPLICATED_PERCENT, "%"))
+            bars.append(Bar(f"{condition}: words missing in the last 2 s", lost, 0))
+        if self.out_of_nothing:
+            wrong = sum(bool(text) for text in self.out_of_nothing.values())
+            bars.append(Bar("sounds that gave text nobody said", wrong, 0))
+        return bars
 
-def measure(total_s: float, *, at_once: int, model: str, style: Style, seed: int) -> Accuracy:
-    """Play calls live, then transcribe each as a whole. Raises CallfsmError like `Trial.play`."""
-    weights = resolve(model)
-    engine = WhisperCppEngine(weights)
-    engine.load()
-    calls = speech(total_s, seed)
-    with (
-        tempfile.TemporaryDirectory(prefix="callfsm-bench-") as directory,
-        Console(stderr=True).status(f"{len(calls)} calls, {at_once} at once, in real time"),
-    ):
-        trial = Trial(Path(directory), at_once, style, serve_options=("--model", model))
-        live = trial.play(calls, engine)
-    whole = [word_errors(call.text, whole_file_text(weights, call.samples)) for call in calls]
-    return Accuracy(calls, live, whole)
+
+def measure(plan: Plan, server: Server) -> Accuracy:
+    """Every side under every condition. Raises CallfsmError like `Trial.play`."""
+    timing = timing_engine(server.model)
+    engines = _engines(server) if plan.simulated or plan.quiet_s else {}
+    audio_s, sides = {}, {}
+    for condition, calls in plan.conditions().items():
+        audio_s[condition] = round(sum(call.duration_s for call in calls), 1)
+        if plan.simulated:
+            measured = _simulated(calls, engines, server)
+        else:
+            stream = STREAM_CHUNKS if plan.chunks else STREAM_FRAMES
+            measured = [
+                live_side(stream, calls, server, timing, plan.at_once),
+                live_side(BASELINE_CHUNKS, calls, server, timing, 1),
+            ]
+        measured += whole_sides(calls, server.model)
+        sides[condition] = {side.name: side.figures(calls, timing) for side in measured}
+    nothing = {}
+    if plan.quiet_s:
+        nothing = texts_out_of_nothing(plan.quiet_s, engines["stream"], server)
+    return Accuracy(audio_s, sides, nothing)
 
 
-def speech(total_s: float, seed: int) -> list[SpokenCall]:
-    """Calls of a minute of recorded prompts where they are installed, else of the voice."""
-    if prompts.available():
-        return prompt_calls(total_s, min(60.0, total_s), seed)
-    seconds = 25.0
-    return demo_calls(max(1, round(total_s / seconds)), seconds, synthetic=True)
+def minutes_as_s(minutes: float) -> float:
+    """Seconds; 0 minutes stands for everything that is recorded."""
+    return minutes * 60 or inf
 
 
 def print_table(result: Accuracy) -> None:
-    """Both sides, side by side."""
-    table = Table("", "live", "whole file", box=None, pad_edge=False)
-    figures = result.figures()
-    table.add_row("WER", f"{figures['wer_live']:.2%}", f"{figures['wer_whole_file']:.2%}")
-    for kind, count in figures["live"].items():
-        table.add_row(kind, str(count), str(figures["whole_file"][kind]))
-    mean_s, p95_s = figures["word_latency_mean_s"], figures["word_latency_p95_s"]
-    table.add_row("word latency mean / p95", f"{mean_s} / {p95_s} s", "")
-    table.add_row("difference", f"{figures['wer_difference_points']:+.2f} points", "")
-    table.add_row("lost", "; ".join(figures["problems"]) or "nothing", "")
-    Console().print(table)
+    """A table for each condition, what came out of nothing, and the bars."""
+    for condition, sides in result.sides.items():
+        title = f"{condition}, {result.audio_s[condition] / 60:.1f} minutes"
+        table = Table(
+            Column(no_wrap=True),
+            *sides,
+            title=title,
+            title_justify="left",
+            box=None,
+            pad_edge=False,
+        )
+        for row in next(iter(sides.values())):
+            table.add_row(row, *(_shown(row, figures[row]) for figures in sides.values()))
+        Console().print(table)
+    for sound, text in result.out_of_nothing.items():
+        Console().print(f"{sound}: {text or 'no text'}", highlight=False)
+    print_bars(result.bars())
 
 
-def _kinds(errors: WordErrors) -> dict[str, int]:
-    return {
-        "substitutions": errors.substitutions,
-        "deletions": errors.deletions,
-        "insertions": errors.insertions,
+def _engines(server: Server) -> dict[str, Engine]:
+    engines = {
+        "stream": server.choice().make(),
+        "chunks": server.choice(baseline=True).make(),
     }
+    for engine in engines.values():
+        engine.load()
+    return engines
+
+
+def _simulated(
+    calls: Sequence[SpokenCall], engines: Mapping[str, Engine], server: Server
+) -> list[Side]:
+    return [
+        simulated_side("callfsm, simulated", calls, engines["stream"], server),
+        chunked_side("baseline, each chunk", calls, engines["chunks"]),
+    ]
+
+
+def _shown(row: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if row == "wer":
+        return f"{value:.2%}"
+    if isinstance(value, list):
+        return "; ".join(value) or "none"
+    return f"{value:g}"

@@ -2,159 +2,176 @@
 
 Three ways, one call at a time, in real time: the baseline (every chunk whole, padded to 30 s, one
 context with all cores) fed with speech chunks as in the field; ours fed with the same chunks; ours
-fed with 20 ms frames.
+fed with 20 ms frames. The servers keep a log of every call, which says what each text waited for.
 """
 
 import statistics
-import tempfile
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from callfsm.audio import SAMPLE_RATE_HZ
-from service.bench.accuracy import speech
-from service.engines.whispercpp import WhisperCppEngine
-from service.peers.chunking import Style, cut
-from service.speech.corpus import SpokenCall
-from service.trial.play import CallResult, Played, Trial
-from service.weights.resolve import resolve
-
-BASELINE = ("--mode", "chunk", "--contexts", "1")
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to transcribe, and what it was fed with."""
-
-    name: str
-    style: Style
-    serve_options: tuple[str, ...]
-
-
-WAYS = (
-    Way("baseline, chunks", "chunks", BASELINE),
-    Way("callfsm, chunks", "chunks", ()),
-    Way("callfsm, frames", "frames", ()),
+from service.bench.bars import Bar, mean, percentile, print_bars, sooner_percent
+from service.bench.calls import long_call, speech
+from service.bench.lags import processing_lags_s
+from service.bench.ways import (
+    BASELINE_CHUNKS,
+    STREAM_CHUNKS,
+    STREAM_FRAMES,
+    Run,
+    Server,
+    play,
+    timing_engine,
 )
+from service.peers.chunking import cut
+from service.speech.latency import HeardWord
+
+WAYS = (BASELINE_CHUNKS, STREAM_CHUNKS, STREAM_FRAMES)
+MINUTE_LATE = 10  # compared with the first minute of a long call
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """What each way gave for the same calls."""
+    """What each way gave for the same calls; and one long call, if it was asked for."""
 
-    calls: Sequence[SpokenCall]
-    played: dict[str, Played]
+    runs: dict[str, Run]
+    long_call: Run | None
 
     def figures(self) -> dict[str, Any]:
         """Everything, by the names that --json uses."""
-        ways = {name: self._of(played) for name, played in self.played.items()}
-        base, chunks, frames = (ways[way.name] for way in WAYS)
+        calls = self.runs[STREAM_FRAMES.name].calls
         return {
-            "calls": len(self.calls),
-            "audio_s": round(sum(call.duration_s for call in self.calls), 1),
-            "ways": ways,
-            "first_text_sooner": _sooner(base, frames, "first_text_p50_s"),
-            "chunk_to_text_sooner": _sooner(base, chunks, "chunk_to_text_p50_s"),
+            "calls": len(calls),
+            "audio_s": round(sum(call.duration_s for call in calls), 1),
+            "ways": {name: way_figures(run) for name, run in self.runs.items()},
+            "long_call": None if self.long_call is None else drift(words(self.long_call)),
+            "bars": [bar.figures() for bar in self.bars()],
         }
 
-    def _of(self, played: Played) -> dict[str, float | None]:
-        results, words_s = played.results, played.word_latencies_s
-        processing_s = _processing_s(played.metrics)
-        mean_s = statistics.fmean(words_s)
-        return {
-            "first_text_p50_s": _p(50, [r.first_text_s for r in results]),
-            "word_mean_s": round(mean_s, 3),
-            "word_p50_s": _p(50, words_s),
-            "word_p95_s": _p(95, words_s),
-            "word_policy_lag_mean_s": round(mean_s - processing_s, 3),
-            "word_processing_lag_mean_s": round(processing_s, 3),
-            "chunk_to_text_p50_s": _p(50, self._chunk_to_text_s(results)),
-            "final_text_p50_s": _p(50, [r.final_text_s for r in results]),
-            "final_text_p95_s": _p(95, [r.final_text_s for r in results]),
-            "wer": round(played.errors.wer, 4),
-        }
+    def bars(self) -> list[Bar]:
+        base, chunks, frames = (way_figures(self.runs[way.name]) for way in WAYS)
 
-    def _chunk_to_text_s(self, results: Sequence[CallResult]) -> list[float]:
-        """From the moment the chunk that holds a word leaves the sender to the word's arrival."""
-        waits = []
-        for call, result in zip(self.calls, results, strict=True):
-            ends_s = [piece.end / SAMPLE_RATE_HZ for piece in cut(call.samples, "chunks")]
-            for end_s, latency_s in result.words:
-                leaves_s = ends_s[min(bisect_left(ends_s, end_s), len(ends_s) - 1)]
-                waits.append(end_s + latency_s - leaves_s)
-        return waits
+        def sooner(what: str, other: dict[str, Any], limit: float, figure: str) -> Bar:
+            value = sooner_percent(base[figure], other[figure])
+            return Bar(f"{what} sooner", value, limit, "%", at_least=True)
+
+        bars = [
+            sooner("first text of an utterance, frames,", frames, 60, "utterance_first_text_p50_s"),
+            sooner("first text of a call, frames,", frames, 60, "call_first_text_p50_s"),
+            sooner("chunk arrival to text, same chunks,", chunks, 50, "chunk_to_text_p50_s"),
+            Bar("per word, frames: mean", frames["word_mean_s"], 1.3, "s"),
+            Bar("per word, frames: p95", frames["word_p95_s"], 2.5, "s"),
+            Bar("end of utterance to its final text: p95", frames["utterance_final_p95_s"], 1, "s"),
+            Bar("end of call to its final text: p95", frames["call_final_p95_s"], 1, "s"),
+        ]
+        if self.long_call is not None:
+            found = drift(words(self.long_call))
+            name = f"minute {found['late_minute']:g} later than minute 1"
+            bars.append(Bar(name, found["later_by_s"], found["noise_s"], "s"))
+        return bars
 
 
-def measure(total_s: float, *, model: str, seed: int) -> Latency:
+def way_figures(run: Run) -> dict[str, Any]:
+    """Every figure of one way. Lags are means over words."""
+    results = run.played.results
+    words_s = run.played.word_latencies_s
+    spurts = [spurt for result in results for spurt in result.utterances]
+    processing_s = _processing_s(run)
+    word_mean_s, processing_mean_s = mean(words_s), mean(processing_s)
+    policy_s = [all_s - part_s for all_s, part_s in zip(words_s, processing_s, strict=True)]
+    return {
+        "utterance_first_text_p50_s": percentile(50, [spurt.first_text_s for spurt in spurts]),
+        "call_first_text_p50_s": percentile(50, [r.first_text_s for r in results]),
+        "word_mean_s": word_mean_s,
+        "word_p50_s": percentile(50, words_s),
+        "word_p95_s": percentile(95, words_s),
+        "word_policy_lag_mean_s": mean(policy_s),
+        "word_processing_lag_mean_s": processing_mean_s,
+        "chunk_to_text_p50_s": percentile(50, _chunk_to_text_s(run)),
+        "utterance_final_p50_s": percentile(50, [spurt.final_text_s for spurt in spurts]),
+        "utterance_final_p95_s": percentile(95, [spurt.final_text_s for spurt in spurts]),
+        "call_final_p50_s": percentile(50, [r.final_text_s for r in results]),
+        "call_final_p95_s": percentile(95, [r.final_text_s for r in results]),
+        "utterances": len(spurts),
+        "utterances_without_text": sum(spurt.first_text_at_s is None for spurt in spurts),
+        "wer": round(run.played.errors.wer, 4),
+        "problems": run.played.problems,
+    }
+
+
+def words(run: Run) -> list[HeardWord]:
+    """Every word of a run that was understood."""
+    return [word for result in run.played.results for word in result.words if word.right]
+
+
+def drift(heard: Sequence[HeardWord]) -> dict[str, float]:
+    """Word latency in minute 1 of a call and in minute 10, or the last whole one before.
+
+    `noise_s` is two standard errors of the difference: what chance alone can make.
+    """
+    late = max(2, min(MINUTE_LATE, int(max(word.end_s for word in heard) // 60)))
+    first_s, late_s = (
+        [word.latency_s for word in heard if (minute - 1) * 60 <= word.end_s < minute * 60]
+        for minute in (1, late)
+    )
+    variances = [statistics.variance(part) / len(part) for part in (first_s, late_s)]
+    return {
+        "late_minute": late,
+        "minute_1_mean_s": round(statistics.fmean(first_s), 3),
+        "late_mean_s": round(statistics.fmean(late_s), 3),
+        "later_by_s": round(statistics.fmean(late_s) - statistics.fmean(first_s), 3),
+        "noise_s": round(2 * sum(variances) ** 0.5, 3),
+    }
+
+
+def measure(
+    total_s: float, server: Server, *, seed: int, synthetic: bool, long_call_minutes: float
+) -> Latency:
     """Play the same calls each way, one at a time. Raises CallfsmError like `Trial.play`."""
-    engine = WhisperCppEngine(resolve(model))
-    engine.load()
-    calls = speech(total_s, seed)
-    played = {}
-    for way in WAYS:
-        with (
-            tempfile.TemporaryDirectory(prefix="callfsm-bench-") as directory,
-            Console(stderr=True).status(f"{way.name}: {len(calls)} calls in real time"),
-        ):
-            options = ("--model", model, *way.serve_options)
-            trial = Trial(Path(directory), 1, way.style, serve_options=options)
-            played[way.name] = trial.play(calls, engine)
-    return Latency(calls, played)
+    timing = timing_engine(server.model)
+    calls = speech(total_s, seed, synthetic=synthetic)
+    runs = {way.name: play(way, calls, server, timing) for way in WAYS}
+    long_run = None
+    if long_call_minutes:
+        one = long_call(long_call_minutes * 60, seed, synthetic=synthetic)
+        long_run = play(STREAM_FRAMES, [one], server, timing)
+    return Latency(runs, long_run)
 
 
 def print_table(latency: Latency) -> None:
-    """A column a way."""
+    """A column a way, then the bars."""
     figures = latency.figures()
     table = Table("seconds", *figures["ways"], box=None, pad_edge=False)
     for row in next(iter(figures["ways"].values())):
         values = (way[row] for way in figures["ways"].values())
-        table.add_row(row, *("-" if value is None else f"{value:g}" for value in values))
+        table.add_row(row, *("-" if value is None else _shown(value) for value in values))
     Console().print(table)
-    for name in ("first_text_sooner", "chunk_to_text_sooner"):
-        Console().print(f"{name}: {figures[name]:.0%}")
+    print_bars(latency.bars())
 
 
-def plot(latency: Latency, directory: Path) -> Path:
-    """The share of words that arrived within so many seconds, as `latency.png`; its path."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for name, played in latency.played.items():
-        waits_s = sorted(played.word_latencies_s)
-        shares = [(n + 1) / len(waits_s) for n in range(len(waits_s))]
-        axes.plot(waits_s, shares, label=name)
-    axes.set(xlabel="seconds after the word was spoken", ylabel="share of words that have arrived")
-    axes.set_xlim(left=0)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / "latency.png"
-    figure.savefig(path, dpi=120)
-    return path
+def _shown(value: float | list[str]) -> str:
+    return f"{value:g}" if not isinstance(value, list) else "; ".join(value) or "none"
 
 
-def _processing_s(metrics: dict[str, float]) -> float:
-    """Mean wait for a context plus mean inference of a window."""
-    return sum(
-        metrics[f"callfsm_{name}_sum"] / max(1.0, metrics[f"callfsm_{name}_count"])
-        for name in ("inference_wait_seconds", "inference_seconds")
-    )
+def _processing_s(run: Run) -> list[float]:
+    """For each word that was understood: how long its text waited for a context and computing."""
+    lags_s: list[float] = []
+    for result in run.played.results:
+        of_texts_s = processing_lags_s(run.logs[result.call_id])
+        lags_s += [of_texts_s[word.text] for word in result.words if word.right]
+    return lags_s
 
 
-def _sooner(base: dict[str, Any], other: dict[str, Any], figure: str) -> float:
-    """How much sooner, as a share of the baseline."""
-    sooner: float = 1 - other[figure] / base[figure]
-    return round(sooner, 3)
-
-
-def _p(percent: int, values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    if len(known) < 2:
-        return round(known[0], 3) if known else None
-    return round(statistics.quantiles(known, n=100, method="inclusive")[percent - 1], 3)
+def _chunk_to_text_s(run: Run) -> list[float]:
+    """From the moment the chunk that holds a word leaves the sender to the word's arrival."""
+    waits_s = []
+    for call, result in zip(run.calls, run.played.results, strict=True):
+        ends_s = [piece.end / SAMPLE_RATE_HZ for piece in cut(call.samples, "chunks")]
+        for word in result.words:
+            leaves_s = ends_s[min(bisect_left(ends_s, word.end_s), len(ends_s) - 1)]
+            waits_s.append(word.at_s - leaves_s)
+    return waits_s

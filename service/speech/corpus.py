@@ -4,9 +4,9 @@ A call is made of whole phrases with pauses between them, none before the first 
 The same arguments give the same samples on every run.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, cycle
+from itertools import chain, cycle, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,6 +64,7 @@ def demo_calls(
     synthetic: bool | None = None,
     noise_rms: float = 0.0,
     seed: int = 1,
+    pause_s: tuple[float, float] = DEMO_PAUSE_S,
 ) -> list[SpokenCall]:
     """`count` calls of whole sentences, each the shortest that lasts at least `seconds`.
 
@@ -85,9 +86,7 @@ def demo_calls(
         rng = np.random.default_rng((seed, index))
         name = f"demo {index + 1}"
         calls.append(
-            _join(
-                name, map(say, lines), seconds, pause_s=DEMO_PAUSE_S, noise_rms=noise_rms, rng=rng
-            )
+            _join(name, map(say, lines), seconds, pause_s=pause_s, noise_rms=noise_rms, rng=rng)
         )
     return calls
 
@@ -100,15 +99,25 @@ def prompt_calls(
     No prompt is repeated before all were said (about 24 minutes). Raises ConfigError when the
     prompts are not installed.
     """
-    rng = np.random.default_rng(seed)
-    utterances = _shuffled_prompts(rng)
     calls: list[SpokenCall] = []
+    made = _prompt_calls(repeat(call_s), seed, BENCH_PAUSE_S, noise_rms)
     while sum(call.duration_s for call in calls) < total_s:
-        name = f"prompts {len(calls) + 1}"
-        calls.append(
-            _join(name, utterances, call_s, pause_s=BENCH_PAUSE_S, noise_rms=noise_rms, rng=rng)
-        )
+        calls.append(next(made))
     return calls
+
+
+def prompt_calls_of(
+    lengths_s: Sequence[float], seed: int, *, pause_s: tuple[float, float] = BENCH_PAUSE_S
+) -> list[SpokenCall]:
+    """The same, a call of at least so many seconds for each of `lengths_s`."""
+    return list(_prompt_calls(lengths_s, seed, pause_s, 0.0))
+
+
+def prompt_seconds() -> float:
+    """How long a telephone takes to say every recorded prompt once, with pauses between them."""
+    everything = [prompt for prompt in prompts.prompts() if prompts.scorable(prompt)]
+    said_s = sum(len(read_audio(prompt.path)) for prompt in everything) / SAMPLE_RATE_HZ
+    return said_s + (len(everything) - 1) * sum(BENCH_PAUSE_S) / 2
 
 
 def continuous(call: SpokenCall) -> SpokenCall:
@@ -158,6 +167,17 @@ def _shuffled_prompts(rng: np.random.Generator) -> Iterator[_Utterance]:
         for index in rng.permutation(len(everything)):
             prompt = everything[index]
             yield _Utterance(prompt.text, read_audio(prompt.path))
+
+
+def _prompt_calls(
+    lengths_s: Iterable[float], seed: int, pause_s: tuple[float, float], noise_rms: float
+) -> Iterator[SpokenCall]:
+    rng = np.random.default_rng(seed)
+    utterances = _shuffled_prompts(rng)
+    for n, call_s in enumerate(lengths_s, 1):
+        yield _join(
+            f"prompts {n}", utterances, call_s, pause_s=pause_s, noise_rms=noise_rms, rng=rng
+        )
 
 
 def _trimmed(call: SpokenCall, phrase: Phrase) -> NDArray[np.float32]:

@@ -1,8 +1,10 @@
 """Play spoken calls through a server, collect what arrives everywhere, and judge it."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,14 @@ from service.peers.chunking import Style
 from service.peers.ports import free_base_port
 from service.peers.sink import Sink
 from service.speech.corpus import SpokenCall
-from service.speech.latency import Arrival, first_text_s, timed_words, word_latencies
+from service.speech.latency import (
+    Arrival,
+    HeardWord,
+    Utterance,
+    heard_words,
+    timed_words,
+    utterances,
+)
 from service.speech.wer import WordErrors, word_errors
 from service.trial.server_process import ServerProcess
 
@@ -36,13 +45,25 @@ class CallResult:
     stored_text: str
     state: str
     errors: WordErrors
-    first_text_s: float | None
-    final_text_s: float | None  # from the end of speech to the last text
-    words: list[tuple[float, float]]  # when each ended, and how long after that it arrived
+    send_lag_s: float  # the longest that a piece of audio left late
+    arrivals: list[Arrival]
+    words: list[HeardWord]
+    utterances: list[Utterance]
 
     @property
     def word_latencies_s(self) -> list[float]:
-        return [latency_s for _, latency_s in self.words]
+        """Of each word that was understood."""
+        return [word.latency_s for word in self.words if word.right]
+
+    @property
+    def first_text_s(self) -> float | None:
+        """From the onset of speech in the call to its first text."""
+        return self.arrivals[0].at_s - self.utterances[0].onset_s if self.arrivals else None
+
+    @property
+    def final_text_s(self) -> float | None:
+        """From the end of speech in the call to its last text."""
+        return self.arrivals[-1].at_s - self.utterances[-1].end_s if self.arrivals else None
 
     @property
     def problems(self) -> list[str]:
@@ -62,7 +83,9 @@ class Played:
     """What came of a trial: every call in order, and the server's own counts at its end."""
 
     results: list[CallResult]
-    metrics: dict[str, float]  # by the names of /metrics; those with labels left out
+    metrics: dict[str, float]  # as `ServerProcess.metrics` names them
+    cpu_s: float  # of the server, from its ready line until the last call was closed
+    callers_cpu_s: float  # of this process, in the same time
 
     @property
     def errors(self) -> WordErrors:
@@ -87,6 +110,10 @@ class Trial:
     style: Style = "frames"
     realtime: bool = True  # else as fast as the server takes the audio
     serve_options: tuple[str, ...] = ()
+    stagger_s: float = STAGGER_S
+    close_timeout_s: float = CLOSE_TIMEOUT_S  # for the calls, once the last caller is done
+    timeout_s: float = inf  # for everything, from the first caller to the last closed call
+    view_every_s: float = VIEW_EVERY_S
 
     def play(
         self,
@@ -105,6 +132,7 @@ class Trial:
         sink = Sink(port=0)
         sink.start()
         with ServerProcess(database, base_port, sink.port, log, self.serve_options) as server:
+            loaded_cpu_s, callers_cpu_s = server.cpu_s(), time.process_time()
             settings = CallerSettings(
                 registration_port=server.udp_port,
                 audio_base_port=base_port,
@@ -112,17 +140,18 @@ class Trial:
                 realtime=self.realtime,
             )
             lanes = [
-                gevent.spawn_later(lane * STAGGER_S, self._lane, lane, calls, settings)
+                gevent.spawn_later(lane * self.stagger_s, self._lane, lane, calls, settings)
                 for lane in range(self.at_once)
             ]
             states: dict[int, str] = {}
-            while not all(lane.ready() for lane in lanes):
-                _look(server, states, show)
-                gevent.joinall(lanes, timeout=VIEW_EVERY_S)
-            with gevent.Timeout(CLOSE_TIMEOUT_S, CallfsmError("a call was not closed in time")):
-                while any(state != "closed" for state in _look(server, states, show).values()):
-                    gevent.sleep(VIEW_EVERY_S)
-            metrics = server.metrics()
+            too_late = CallfsmError(f"the calls were not over after {self.timeout_s:g} s")
+            try:
+                with gevent.Timeout(self.timeout_s if self.timeout_s < inf else None, too_late):
+                    self._await_end(server, lanes, states, show)
+            finally:
+                gevent.killall(lanes)
+            metrics, cpu_s = server.metrics(), server.cpu_s() - loaded_cpu_s
+            callers_cpu_s = time.process_time() - callers_cpu_s
             exit_code = server.stop()
         sink.stop()
         failures = [str(lane.exception) for lane in lanes if lane.exception is not None]
@@ -142,7 +171,22 @@ class Trial:
             )
             for i, call in enumerate(calls, 1)
         ]
-        return Played(results, metrics)
+        return Played(results, metrics, cpu_s, callers_cpu_s)
+
+    def _await_end(
+        self,
+        server: ServerProcess,
+        lanes: Sequence["gevent.Greenlet[..., list[CallReport]]"],
+        states: dict[int, str],
+        show: Callable[[Snapshot], None],
+    ) -> None:
+        """Wait for the callers, then for the server to close their calls."""
+        while not all(lane.ready() for lane in lanes):
+            _look(server, states, show)
+            gevent.joinall(lanes, timeout=self.view_every_s)
+        with gevent.Timeout(self.close_timeout_s, CallfsmError("a call was not closed in time")):
+            while any(state != "closed" for state in _look(server, states, show).values()):
+                gevent.sleep(self.view_every_s)
 
     def _lane(
         self, lane: int, calls: Sequence[SpokenCall], settings: CallerSettings
@@ -175,9 +219,10 @@ def _judge(
     arrivals = [
         Arrival(message.text, message.at_monotonic_s - (report.spoken_from_s or 0.0))
         for message in sink.messages
-        if message.call_id == report.call_id
+        if message.call_id == report.call_id and message.text.strip()
     ]
     text = " ".join(arrival.text for arrival in arrivals)
+    words = heard_words(timed_words(call, timing_engine), arrivals)
     return CallResult(
         call_id=report.call_id,
         reference=call.text,
@@ -185,9 +230,10 @@ def _judge(
         stored_text=stored_text(database, report.call_id),
         state=state,
         errors=word_errors(call.text, text),
-        first_text_s=first_text_s(call, arrivals),
-        final_text_s=arrivals[-1].at_s - call.phrases[-1].end_s if arrivals else None,
-        words=word_latencies(timed_words(call, timing_engine), arrivals),
+        send_lag_s=report.worst_lag_s,
+        arrivals=arrivals,
+        words=words,
+        utterances=utterances(call, words),
     )
 
 

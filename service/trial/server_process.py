@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import psutil
 from gevent import socket, subprocess
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -72,16 +73,31 @@ class ServerProcess:
             code = self._process.wait()
         return int(code)
 
+    def cpu_s(self) -> float:
+        """Seconds of processor time, user and system, that the server has used so far."""
+        times = self._usage().cpu_times()
+        return float(times.user + times.system)
+
+    def resident_bytes(self) -> int:
+        """Memory that the server holds now."""
+        return int(self._usage().memory_info().rss)
+
+    def _usage(self) -> psutil.Process:
+        return psutil.Process(self._process.pid)
+
     def calls(self) -> list[dict[str, Any]]:
         """What /calls says."""
         answer: list[dict[str, Any]] = json.loads(self._get("/calls"))
         return answer
 
     def metrics(self) -> dict[str, float]:
-        """What /metrics says, by name; counts with labels are left out."""
+        """What /metrics says, by name; one with labels is `name[value]`."""
         families = text_string_to_metric_families(self._get("/metrics").decode())
         samples = (sample for family in families for sample in family.samples)
-        return {sample.name: sample.value for sample in samples if not sample.labels}
+        return {
+            sample.name + "".join(f"[{value}]" for value in sample.labels.values()): sample.value
+            for sample in samples
+        }
 
     def _get(self, path: str) -> bytes:
         connection = http.client.HTTPConnection(*self._http)

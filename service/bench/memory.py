@@ -1,0 +1,165 @@
+"""What a call costs in memory: many calls that have been heard and wait to be transcribed.
+
+A real server process. Every caller sends its speech as fast as the server takes it and stays on the
+line; growth is the server's resident memory at its highest, less what it was after one call.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.event import Event as Signal
+from rich.console import Console
+
+from callfsm.audio import SAMPLE_RATE_HZ
+from service.bench.bars import Bar, print_bars
+from service.bench.calls import conversations
+from service.bench.ways import Server
+from service.peers.caller import Caller, CallerSettings
+from service.peers.chunking import cut
+from service.peers.ports import free_base_port
+from service.peers.sink import Sink
+from service.speech.corpus import SpokenCall
+from service.speech.noise import Samples
+from service.trial.server_process import ServerProcess
+
+HEARD_S = 15.0  # of speech, in every call
+LIMIT_KB = 100.0
+LOOK_EVERY_S = 0.5
+CLOSED_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes by what they are for; kB are 1000 of them."""
+
+    calls: int
+    calls_open: int  # when the most memory was held
+    heard_s_mean: float  # audio that the server had taken from each by then
+    base_bytes: int  # the server after one call
+    most_bytes: int  # with all calls
+    context_bytes: int  # what one more context takes
+
+    @property
+    def call_kb(self) -> float:
+        return (self.most_bytes - self.base_bytes) / self.calls / 1000
+
+    def figures(self) -> dict[str, Any]:
+        """Everything, by the names that --json uses."""
+        bars = [bar.figures() for bar in self.bars()]
+        return {**asdict(self), "call_kb": round(self.call_kb, 1), "bars": bars}
+
+    def bars(self) -> list[Bar]:
+        return [Bar("memory of a call that is buffering", self.call_kb, LIMIT_KB, "kB")]
+
+
+def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Memory:
+    """`calls` calls, watched for `seconds`. Raises CallfsmError when the server does not start."""
+    call = _spoken(seed)
+    status = Console(stderr=True).status(f"{calls} calls of {call.duration_s:.0f} s")
+    with status:
+        one, two = (_loaded_bytes(server, contexts) for contexts in (1, 2))
+        with _running(server, calls + 1) as (process, settings):
+            base_bytes = _after_one_call(process, settings, call.samples)
+            most = _with_calls(process, settings, call.samples, calls, seconds)
+    return Memory(calls, most[1], most[2], base_bytes, most[0], two - one)
+
+
+def print_table(memory: Memory) -> None:
+    """What there was, then the bar."""
+    megabytes = {"server after one call": memory.base_bytes, "with all calls": memory.most_bytes}
+    for name, count in (megabytes | {"one more context": memory.context_bytes}).items():
+        print(f"{name}: {count / 1e6:.1f} MB")
+    print(f"{memory.calls_open} calls were open, {memory.heard_s_mean:.1f} s heard of each")
+    print_bars(memory.bars())
+
+
+def _spoken(seed: int) -> SpokenCall:
+    """A call that holds at least `HEARD_S` of speech."""
+    seconds = HEARD_S
+    while True:
+        [call] = conversations(1, seconds, seed)
+        if sum(b - a for a, b in cut(call.samples, "chunks")) >= HEARD_S * SAMPLE_RATE_HZ:
+            return call
+        seconds += 1.0
+
+
+@contextmanager
+def _running(
+    server: Server, calls: int, *options: str
+) -> Iterator[tuple[ServerProcess, CallerSettings]]:
+    """A server, and how callers reach it."""
+    with tempfile.TemporaryDirectory(prefix="callfsm-bench-") as name:
+        directory = Path(name)
+        sink, base_port = Sink(port=0), free_base_port(calls)
+        sink.start()
+        told = (*server.options, "--drain-s", "1", "--log-level", "warning", *options)
+        if calls > 1:
+            told += ("--max-calls", str(calls))
+        log = directory / "server.log"
+        with ServerProcess(directory / "db", base_port, sink.port, log, told) as process:
+            yield (
+                process,
+                CallerSettings(
+                    registration_port=process.udp_port,
+                    audio_base_port=base_port,
+                    style="chunks",
+                    realtime=False,
+                    connect_timeout_s=120.0,
+                ),
+            )
+        sink.stop()
+
+
+def _loaded_bytes(server: Server, contexts: int) -> int:
+    with _running(server, 1, "--contexts", str(contexts)) as (process, _):
+        return process.resident_bytes()
+
+
+def _after_one_call(process: ServerProcess, settings: CallerSettings, samples: Samples) -> int:
+    Caller(1, samples, settings).run()
+    with gevent.Timeout(CLOSED_WITHIN_S):
+        while any(call["state"] != "closed" for call in process.calls()):
+            gevent.sleep(LOOK_EVERY_S)
+    return process.resident_bytes()
+
+
+def _with_calls(
+    process: ServerProcess, settings: CallerSettings, samples: Samples, calls: int, seconds: float
+) -> tuple[int, int, float]:
+    """At the moment of the most memory: the bytes, the calls that are open, seconds of each."""
+    over = Signal()
+    heard_before_s = process.metrics()["callfsm_audio_seconds_total"]
+    on_line = [
+        gevent.spawn(Caller(number, samples, settings, on_progress=_hold(samples, over)).run)
+        for number in range(2, calls + 2)
+    ]
+    most = (0, 0, 0.0)
+    try:
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            held = process.resident_bytes()
+            metrics = process.metrics()
+            heard_s = metrics["callfsm_audio_seconds_total"] - heard_before_s
+            seen = (held, int(metrics["callfsm_calls_active"]), round(heard_s / calls, 2))
+            most = max(most, seen)
+            gevent.sleep(LOOK_EVERY_S)
+    finally:
+        gevent.killall(on_line)
+    return most
+
+
+def _hold(samples: Samples, over: Signal) -> Callable[[float], None]:
+    """Keep the line open once everything was said."""
+    last_s = cut(samples, "chunks")[-1].end / SAMPLE_RATE_HZ
+
+    def progress(spoken_s: float) -> None:
+        if spoken_s >= last_s:
+            over.wait()
+
+    return progress

@@ -1,0 +1,366 @@
+"""What the benchmarks make of what they measured; no model and no server runs here."""
+
+from math import inf
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from callfsm.audio import SAMPLE_RATE_HZ
+from callfsm.call.events import AudioReceived, InferenceDone, TextAccepted
+from callfsm.call.settings import CallSettings
+from callfsm.inference.engine import AudioWindow
+from callfsm.record.log import Header, Log, RecordedTurn
+from service.bench.accuracy import CLEAN, CONTINUOUS, Accuracy, minutes_as_s
+from service.bench.bars import Bar, mean, percentile, sooner_percent, times_as_much
+from service.bench.capacity import Probe
+from service.bench.contention import recommended, wait_figures
+from service.bench.lags import cuts_s, processing_lags_s, spans
+from service.bench.latency import drift
+from service.bench.memory import Memory
+from service.bench.overhead import Overhead, windows_of
+from service.bench.pool_run import PoolRun, PoolUnderTest, Turnaround
+from service.bench.search import largest
+from service.bench.sides import Side, chunked_side
+from service.bench.ways import BASELINE, BASELINE_CHUNKS, STREAM_FRAMES, Run, Server
+from service.cli.main import app
+from service.engine_choice import EngineChoice
+from service.engines.fake import ScriptedEngine
+from service.speech.corpus import Phrase, SpokenCall
+from service.speech.defects import at_cuts, duplicated_words, in_the_tail, missing_words
+from service.speech.latency import (
+    Arrival,
+    HeardWord,
+    RememberingEngine,
+    TimedWord,
+    heard_words,
+    utterances,
+)
+from service.trial.play import Played
+
+SECOND = np.full(SAMPLE_RATE_HZ, 0.1, np.float32)
+QUIET_SECOND = np.zeros(SAMPLE_RATE_HZ, np.float32)
+
+
+def spoken(*words: tuple[str, float]) -> list[TimedWord]:
+    return [TimedWord(text, end_s) for text, end_s in words]
+
+
+class TestBars:
+    @pytest.mark.parametrize(
+        ("bar", "verdict"),
+        [
+            (Bar("a", 1.3, 1.3, "s"), "met"),
+            (Bar("a", 1.5, 1.3, "s"), "missed by 0.2 s"),
+            (Bar("a", 60.0, 60.0, "%", at_least=True), "met"),
+            (Bar("a", 41.0, 60.0, "%", at_least=True), "missed by 19 %"),
+            (Bar("a", None, 60.0, "%", at_least=True), "not measured"),
+        ],
+    )
+    def test_a_figure_meets_its_bar_or_misses_it_by_so_much(self, bar: Bar, verdict: str) -> None:
+        """At the bar is met; what was not measured is not met."""
+        assert bar.verdict == verdict
+        assert bar.is_met is (verdict == "met")
+
+    def test_sooner_is_a_share_of_the_baseline(self) -> None:
+        """From 4 s to 1 s is 75 % sooner; later is negative; nothing is made of nothing."""
+        assert sooner_percent(4.0, 1.0) == 75.0
+        assert sooner_percent(1.0, 1.5) == -50.0
+        assert sooner_percent(0.0, 1.0) is None
+        assert sooner_percent(4.0, None) is None
+        assert times_as_much(2.0, 9.0) == 4.5
+
+    def test_percentiles_leave_out_what_is_not_known(self) -> None:
+        """One value is its own percentile; none has none."""
+        assert percentile(50, [3.0, None, 1.0]) == 2.0
+        assert percentile(95, [2.0, None]) == 2.0
+        assert percentile(95, [None]) is None
+        assert mean([]) is None
+
+
+class TestHeardWords:
+    def test_a_word_has_the_time_and_number_of_its_text(self) -> None:
+        """Misheard words are marked, missing words are left out."""
+        said = spoken(("please", 1.0), ("hold", 1.5), ("the", 2.0), ("line", 2.5))
+        arrivals = [Arrival("Please", 1.8), Arrival("told line.", 3.0)]
+        first, misheard, last = heard_words(said, arrivals)
+        assert first == HeardWord(1.0, 1.8, 0, True)
+        assert (misheard.text, misheard.right) == (1, False)
+        assert last == HeardWord(2.5, 3.0, 1, True)
+        assert last.latency_s == 0.5
+
+    def test_no_text_is_no_words(self) -> None:
+        """Neither silence nor a deaf server is an error."""
+        assert heard_words([], [Arrival("yes", 1.0)]) == []
+        assert heard_words(spoken(("yes", 1.0)), []) == []
+
+    def test_the_same_audio_is_timed_once(self) -> None:
+        """The engine is asked once, however many ways are compared."""
+        engine = ScriptedEngine(["hello"])
+        remembering = RememberingEngine(engine)
+        first, again = (remembering.transcribe([AudioWindow(SECOND)]) for _ in range(2))
+        assert first == again
+        assert len(engine.heard) == 1
+
+
+class TestUtterances:
+    def test_each_pause_begins_one(self) -> None:
+        """Its onset is that of the sound; its texts are those that hold its words."""
+        samples = np.concatenate([QUIET_SECOND, SECOND, QUIET_SECOND, SECOND])
+        call = SpokenCall("a", samples, (Phrase(0.5, 2.0, "one"), Phrase(2.5, 4.0, "two three")))
+        heard = [
+            HeardWord(1.8, 2.6, 0, True),
+            HeardWord(3.4, 4.1, 1, True),
+            HeardWord(4.0, 5.5, 2, True),
+        ]
+        first, second = utterances(call, heard)
+        assert (first.onset_s, first.end_s) == (1.0, 2.0)
+        assert first.first_text_s == first.final_text_s + 1.0 == pytest.approx(1.6)
+        assert (second.onset_s, second.end_s) == (3.0, 4.0)
+        assert second.first_text_s == pytest.approx(1.1)
+        assert second.final_text_s == pytest.approx(1.5)
+
+    def test_phrases_without_a_pause_are_one(self) -> None:
+        """What nobody wrote down has no times."""
+        call = SpokenCall("a", np.tile(SECOND, 2), (Phrase(0, 1, "one"), Phrase(1, 2, "two")))
+        [only] = utterances(call, [])
+        assert (only.onset_s, only.end_s) == (0.0, 2.0)
+        assert only.first_text_s is None
+        assert only.final_text_s is None
+
+
+class TestDefects:
+    @pytest.mark.parametrize(
+        ("heard", "doubled"),
+        [
+            ("please hold the line now", 0),
+            ("please hold hold the line now", 1),
+            ("please hold the line hold the line now", 3),
+            ("please hold the the line line now", 2),
+            ("please kindly hold the line now", 0),
+            ("please hold the line now thank you", 0),
+            ("", 0),
+        ],
+    )
+    def test_a_repeat_that_nobody_said_is_doubled(self, heard: str, doubled: int) -> None:
+        """Words or phrases; other words too many are no repeats."""
+        assert duplicated_words(["please", "hold", "the", "line", "now"], heard.split()) == doubled
+
+    def test_a_repeat_that_somebody_said_is_not(self) -> None:
+        """Said twice and written twice is right."""
+        words = ["no", "no", "that", "is", "very", "very", "good"]
+        assert duplicated_words(words, words) == 0
+
+    def test_missing_words_are_those_that_nothing_stands_for(self) -> None:
+        """A wrong word is a substitution; near cuts and at the end the missing are counted."""
+        said = spoken(("please", 1.0), ("hold", 4.0), ("the", 4.4), ("line", 9.0))
+        assert missing_words(said, ["please", "told", "line"])[0].text in {"hold", "the"}
+        lost = missing_words(said, ["please", "hold"])
+        assert [word.text for word in lost] == ["the", "line"]
+        assert in_the_tail(lost, end_s=9.0) == 1
+        assert at_cuts(lost, [5.0]) == 1
+        assert at_cuts(lost, [2.0, 5.2]) == 0
+        assert at_cuts(lost, []) == 0
+        assert missing_words(said, []) == said
+
+
+def turn(at_s: float, event: object, *effects: dict[str, object]) -> RecordedTurn:
+    return RecordedTurn(at_s, event, "", effects, "inferring", "")  # type: ignore[arg-type]
+
+
+def transcribe(number: int, samples: int, cut: str, start_s: float = 0.0) -> dict[str, object]:
+    window = {
+        "number": number,
+        "start_s": start_s,
+        "samples": {"samples": samples},
+        "cut": {"Cut": cut},
+    }
+    return {"Transcribe": {"window": {"Window": window}}}
+
+
+def log_of(*turns: RecordedTurn) -> Log:
+    return Log(Header(1, "2026-01-01T00:00:00Z", CallSettings(), False), turns, False)
+
+
+TEXT: dict[str, object] = {"ForwardText": {}}
+
+
+class TestLags:
+    def test_a_text_waited_from_the_request_for_its_window(self) -> None:
+        """What silence confirms later was not held up by computing."""
+        log = log_of(
+            turn(1.0, AudioReceived(SECOND), transcribe(1, 16_000, "EAGER")),
+            turn(1.4, InferenceDone(1, ()), TEXT),
+            turn(1.5, TextAccepted(1), TEXT),
+            turn(2.0, AudioReceived(SECOND), TEXT),
+        )
+        assert processing_lags_s(log) == pytest.approx([0.4, 0.5, 0.0])
+
+    def test_a_window_that_waits_for_the_one_before_waits_for_computing(self) -> None:
+        """It counts from the arrival of its last sample, not from when it was asked for."""
+        log = log_of(
+            turn(1.0, AudioReceived(SECOND), transcribe(1, 16_000, "FULL")),
+            turn(2.0, AudioReceived(SECOND)),
+            turn(3.0, AudioReceived(SECOND)),
+            turn(5.0, InferenceDone(1, ()), TEXT, transcribe(2, 16_000, "FULL", 1.0)),
+            turn(6.0, InferenceDone(2, ()), TEXT),
+        )
+        assert processing_lags_s(log) == pytest.approx([4.0, 4.0])
+
+    def test_windows_and_cuts_are_read_from_the_log(self) -> None:
+        """A look ahead is a window and no cut."""
+        log = log_of(
+            turn(1.0, AudioReceived(SECOND), transcribe(1, 16_000, "EAGER")),
+            turn(2.0, AudioReceived(SECOND), transcribe(2, 24_000, "PAUSE", 0.5)),
+        )
+        assert spans(log) == [(0, 16_000), (8_000, 32_000)]
+        assert cuts_s(log) == [2.0]
+
+
+class TestDrift:
+    def test_a_call_that_grows_slower_is_told_from_noise(self) -> None:
+        """Minute 10 is compared with minute 1, and with what chance can do."""
+        heard = [HeardWord(s, s + 1.0 + 0.1 * (s % 2), 0, True) for s in range(1, 660)]
+        same = drift(heard)
+        assert same["late_minute"] == 10
+        assert abs(same["later_by_s"]) <= same["noise_s"]
+        slower = drift([HeardWord(w.end_s, w.at_s + w.end_s / 600, 0, True) for w in heard])
+        assert slower["later_by_s"] == pytest.approx(0.9, abs=0.02)
+        assert slower["later_by_s"] > slower["noise_s"]
+
+
+class TestSearch:
+    @pytest.mark.parametrize("start", [1, 4, 16, 200])
+    @pytest.mark.parametrize("limit", [0, 1, 3, 7, 19, 47, 128, 500])
+    def test_the_largest_load_is_found_from_any_start(self, start: int, limit: int) -> None:
+        """Exactly below 20, to a tenth above, at most what was allowed, and no load twice."""
+        tried: list[int] = []
+
+        def bears(load: int) -> bool:
+            tried.append(load)
+            return load <= limit
+
+        found = largest(bears, start, 128)
+        true = min(limit, 128)
+        assert true - true // 10 <= found <= true if true >= 20 else found == true
+        assert len(tried) == len(set(tried)) <= 12
+        assert all(1 <= load <= 128 for load in tried)
+
+
+class TestCapacity:
+    def test_a_number_of_calls_is_borne_within_all_limits(self) -> None:
+        """4 s of latency, 1.5 points of errors more than alone, nothing lost."""
+        assert Probe(8, 2.0, 4.0, 0.055).is_borne(wer_alone=0.04)
+        assert not Probe(8, 2.0, 4.1, 0.04).is_borne(wer_alone=0.04)
+        assert not Probe(8, 2.0, 3.0, 0.056).is_borne(wer_alone=0.04)
+        assert not Probe(8, 2.0, 3.0, 0.04, problems=("a",)).is_borne(wer_alone=0.04)
+        assert not Probe(8, problems=("too late",)).is_borne(wer_alone=0.04)
+
+
+class TestWays:
+    def test_an_engine_is_handed_to_the_server_only_when_it_was_chosen(self) -> None:
+        """The baseline keeps the field's engine, whatever it is compared with."""
+        assert STREAM_FRAMES.options(Server()) == ("--model", "tiny.en")
+        chosen = Server("base.en", "ctranslate2")
+        assert STREAM_FRAMES.options(chosen) == ("--model", "base.en", "--engine", "ctranslate2")
+        assert BASELINE_CHUNKS.options(chosen) == ("--model", "base.en", *BASELINE)
+
+    def test_the_baseline_is_one_context_of_whole_chunks(self) -> None:
+        """In this process as in the server."""
+        baseline = Server().settings(baseline=True)
+        assert (baseline.mode, baseline.context_count()) == ("chunk", 1)
+        assert Server().settings().mode == "stream"
+
+
+class TestMemory:
+    def test_a_call_costs_the_growth_shared_by_all(self) -> None:
+        """In kB of 1000 bytes."""
+        memory = Memory(500, 500, 15.0, 300_000_000, 340_000_000, 120_000_000)
+        assert memory.call_kb == 80.0
+        assert memory.bars()[0].is_met
+
+
+class TestOverhead:
+    def test_the_same_windows_are_cut_again(self) -> None:
+        """From where and to where is in the log; looks ahead are windows, too."""
+        samples = np.arange(3 * SAMPLE_RATE_HZ, dtype=np.float32)
+        call = SpokenCall("a", samples, (Phrase(0, 3, "one"),))
+        log = log_of(
+            turn(1.0, AudioReceived(SECOND), transcribe(1, 16_000, "EAGER")),
+            turn(2.0, AudioReceived(SECOND), transcribe(2, 24_000, "PAUSE", 0.5)),
+        )
+        first, second = windows_of(Run([call], Played([], {}, 0.0, 0.0), {1: log}))
+        np.testing.assert_array_equal(first.samples, samples[:16_000])
+        np.testing.assert_array_equal(second.samples, samples[8_000:32_000])
+
+    def test_a_ratio_just_above_the_bar_misses_it(self) -> None:
+        """It is not rounded to the bar."""
+        machine = {"events_through_mailbox_per_s": 70_000.0}
+        ratio, events = Overhead(2, 17, 13.15, 11.92, machine).bars()
+        assert (ratio.is_met, events.is_met) == (False, True)
+
+
+class TestAccuracy:
+    def test_the_stream_is_held_against_each_whole_file(self) -> None:
+        """By what it errs more; where speech never pauses the bar is lower."""
+        figures = {"wer": 0.05, "duplicated_percent": 0.1, "missing_in_last_2_s": 0}
+        sides = {"callfsm": figures, "whole file, a": figures | {"wer": 0.036}}
+        result = Accuracy({}, {CLEAN: sides, CONTINUOUS: sides}, {"hum": "", "busy": "Thank you."})
+        verdicts = {bar.name: bar.verdict for bar in result.bars()}
+        assert verdicts["clean: WER above whole file, a"] == "missed by 0.4 points"
+        assert verdicts["continuous: WER above whole file, a"] == "met"
+        assert verdicts["clean: words doubled"] == "met"
+        assert verdicts["sounds that gave text nobody said"] == "missed by 1"
+
+    def test_no_minutes_stand_for_everything(self) -> None:
+        """Everything has no length beforehand."""
+        assert (minutes_as_s(0), minutes_as_s(2)) == (inf, 120.0)
+
+
+class TestSides:
+    def test_a_side_counts_what_went_wrong(self) -> None:
+        """Errors are against the reference, missing words against an offline pass."""
+        call = SpokenCall("a", np.tile(SECOND, 4), (Phrase(0, 4, "please hold the line"),))
+        timing = RememberingEngine(ScriptedEngine(["please hold the line"]))
+        side = Side("a", ["please hold hold the"], cuts_s=[[2.0, 4.0]])
+        figures = side.figures([call], timing)
+        assert figures["wer"] == 0.5
+        assert figures["duplicated_words"] == 1
+        assert figures["missing_in_last_2_s"] == figures["missing_at_cuts"] == 1
+
+    def test_each_chunk_is_transcribed_by_itself(self) -> None:
+        """Silence between them is not heard, and texts are joined."""
+        call = SpokenCall("a", QUIET_SECOND, (Phrase(0, 1, ""),))
+        assert chunked_side("a", [call], ScriptedEngine(["nobody"])).texts == [""]
+
+
+class TestContention:
+    def test_the_rule_recommends_a_pool_from_a_fifth_of_waiting(self) -> None:
+        """Below 20 % one context is enough."""
+        assert recommended(0.19) == "serial"
+        assert recommended(0.20) == "pool"
+
+    def test_shares_are_of_the_time_from_request_to_text(self) -> None:
+        """The pooled share weighs by time; percentiles count windows."""
+        run = PoolRun([Turnaround(1.0, 1.0), Turnaround(4.0, 1.0)], seconds=4.0)
+        assert run.windows_per_s == 0.5
+        assert run.wait_share == pytest.approx(3 / 5)
+        figures = wait_figures(run)
+        assert figures["wait_share_max"] == 0.75
+        assert figures["wait_max_s"] == 3.0
+
+    def test_windows_of_several_callers_wait_for_one_context(self) -> None:
+        """Through the real inference actor, with an engine that says nothing."""
+        with PoolUnderTest(EngineChoice("scripted", ScriptedEngine, 1), 1) as pool:
+            run = pool.saturated(2, 0.05, [SECOND])
+        assert len(run.turnarounds) >= 2
+
+
+@pytest.mark.parametrize(
+    "command", ["accuracy", "capacity", "contention", "latency", "memory", "overhead"]
+)
+def test_every_bench_says_what_it_does(command: str) -> None:
+    """`--help` works without a model, and offers JSON."""
+    result = CliRunner().invoke(app, ["bench", command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert "--json" in result.output
