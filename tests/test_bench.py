@@ -1,6 +1,7 @@
 """What the benchmarks make of what they measured; no model and no server runs here."""
 
 from math import inf
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ from service.speech.latency import (
     heard_words,
     utterances,
 )
-from service.trial.play import Played
+from service.trial.play import Played, look
 
 SECOND = np.full(SAMPLE_RATE_HZ, 0.1, np.float32)
 QUIET_SECOND = np.zeros(SAMPLE_RATE_HZ, np.float32)
@@ -270,6 +271,23 @@ class TestWays:
         baseline = Server().settings(baseline=True)
         assert (baseline.mode, baseline.context_count()) == ("chunk", 1)
         assert Server().settings().mode == "stream"
+
+
+class TestTrial:
+    def test_a_call_that_the_server_shows_no_more_is_closed(self) -> None:
+        """Only the last few closed calls are shown; with many calls, some are never seen closed."""
+        server = Mock()
+        states: dict[int, str] = {}
+        for shown in ([(1, "inferring"), (2, "buffering")], [(2, "buffering")]):
+            server.calls.return_value = [{"call_id": i, "state": state} for i, state in shown]
+            look(server, states, lambda snapshot: None)
+        assert states == {1: "closed", 2: "buffering"}
+
+    def test_a_call_that_crashed_is_a_problem(self) -> None:
+        """It is closed like the others, but the server has counted it."""
+        assert Played([], {"callfsm_calls_crashed_total": 0.0}, 0.0, 0.0).problems == []
+        [problem] = Played([], {"callfsm_calls_crashed_total": 1.0}, 0.0, 0.0).problems
+        assert "fault" in problem
 
 
 class TestMemory:

@@ -98,7 +98,10 @@ class Played:
 
     @property
     def problems(self) -> list[str]:
-        return [problem for result in self.results for problem in result.problems]
+        found = [problem for result in self.results for problem in result.problems]
+        if crashed := self.metrics.get("callfsm_calls_crashed_total", 0.0):
+            found.append(f"{crashed:g} calls were ended by a fault of the server")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +185,10 @@ class Trial:
     ) -> None:
         """Wait for the callers, then for the server to close their calls."""
         while not all(lane.ready() for lane in lanes):
-            _look(server, states, show)
+            look(server, states, show)
             gevent.joinall(lanes, timeout=self.view_every_s)
         with gevent.Timeout(self.close_timeout_s, CallfsmError("a call was not closed in time")):
-            while any(state != "closed" for state in _look(server, states, show).values()):
+            while any(state != "closed" for state in look(server, states, show).values()):
                 gevent.sleep(self.view_every_s)
 
     def _lane(
@@ -198,10 +201,13 @@ class Trial:
         ]
 
 
-def _look(
+def look(
     server: ServerProcess, states: dict[int, str], show: Callable[[Snapshot], None]
 ) -> dict[int, str]:
+    """Bring `states`, by call id, up to what the server says now, and show that."""
     snapshot = server.calls()
+    # The server shows every open call and the last few that were closed.
+    states.update(dict.fromkeys(states, "closed"))
     states.update((call["call_id"], call["state"]) for call in snapshot)
     show(snapshot)
     return states
