@@ -257,6 +257,12 @@ class TestCapacity:
         assert not Probe(8, 2.0, 3.0, 0.04, problems=("a",)).is_borne(wer_alone=0.04)
         assert not Probe(8, problems=("too late",)).is_borne(wer_alone=0.04)
 
+    def test_a_probe_says_why_it_failed(self) -> None:
+        """A problem first, then the figures."""
+        assert Probe(8, problems=("too late",)).verdict(0.04) == "too late"
+        assert Probe(8, 2.0, 3.0, 0.04).verdict(0.04) == "borne"
+        assert Probe(8, 2.0, 4.1, 0.04).verdict(0.04).startswith("too many: p95 4.1 s")
+
 
 class TestWays:
     def test_an_engine_is_handed_to_the_server_only_when_it_was_chosen(self) -> None:

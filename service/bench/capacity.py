@@ -53,6 +53,14 @@ class Probe:
             return False
         return self.word_p95_s <= WORD_P95_S and 100 * (self.wer - wer_alone) <= WER_POINTS
 
+    def verdict(self, wer_alone: float) -> str:
+        """Borne, or why not."""
+        if self.problems:
+            return "; ".join(self.problems[:2])
+        if self.is_borne(wer_alone):
+            return "borne"
+        return f"too many: p95 {self.word_p95_s} s, WER {self.wer} (alone {wer_alone})"
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -125,14 +133,13 @@ def print_table(result: Capacity) -> None:
     table = Table("", "calls", "word mean / p95", "WER", "sent late", "", box=None, pad_edge=False)
     for name, side in result.sides.items():
         for probe in (side.alone, *sorted(side.probes, key=lambda probe: probe.calls)):
-            borne = probe.is_borne(side.alone.wer or 0.0)
             table.add_row(
                 name if probe is not side.alone else f"{name}, alone",
                 str(probe.calls),
                 f"{probe.word_mean_s} / {probe.word_p95_s} s",
                 "-" if probe.wer is None else f"{probe.wer:.1%}",
                 "-" if probe.send_lag_max_s is None else f"{probe.send_lag_max_s:.2f} s",
-                "; ".join(probe.problems[:2]) or ("borne" if borne else "too many"),
+                probe.verdict(side.alone.wer or 0.0),
             )
     Console().print(table)
     for name, side in result.sides.items():
@@ -150,8 +157,10 @@ def _side(
     probes: list[Probe] = []
 
     def bears(count: int) -> bool:
-        probes.append(_probe(way, _copies(speech, count), count, server, timing))
-        return probes[-1].is_borne(wer_alone)
+        probe = _probe(way, _copies(speech, count), count, server, timing)
+        probes.append(probe)
+        Console(stderr=True).print(f"{way.name}, {count} calls: {probe.verdict(wer_alone)}")
+        return probe.is_borne(wer_alone)
 
     capacity = largest(bears, start, most)
     settings = server.settings(baseline=way.is_baseline)
