@@ -16,6 +16,7 @@ from service.wire import AUDIO_BASE_PORT, LLAMA_PORT, REGISTRATION_PORT
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+WINDOWS = WindowSettings()  # the defaults stand there
 
 
 class Settings(BaseModel):
@@ -59,13 +60,26 @@ class Settings(BaseModel):
     mode: Literal["stream", "chunk"] = Field(
         "stream", description="'chunk' transcribes every chunk whole, as the field did."
     )
-    window_s: Seconds = Field(5.0, description="Length of a window.")
-    overlap_s: Annotated[float, Field(ge=0)] = Field(1.0, description="Overlap of two windows.")
-    stride_s: Seconds = Field(4.0, description="Window minus overlap.")
-    buffer_s: Seconds = Field(10.0, description="Audio a call holds before it is flushed.")
-    pause_s: Seconds = Field(0.3, description="Silence that counts as a pause.")
+    window_s: Seconds = Field(WINDOWS.window_s, description="Length of a window.")
+    overlap_s: Annotated[float, Field(ge=0)] = Field(
+        WINDOWS.overlap_s, description="Overlap of two windows."
+    )
+    stride_s: Seconds = Field(WINDOWS.stride_s, description="Window minus overlap.")
+    buffer_s: Seconds = Field(
+        WINDOWS.buffer_s, description="Audio a call holds before it is flushed."
+    )
+    pause_s: Seconds = Field(WINDOWS.pause_s, description="Silence that counts as a pause.")
+    context_s: Annotated[float, Field(ge=0)] = Field(
+        WINDOWS.context_s, description="Length of a window and what is heard again with it."
+    )
+    context_busy_s: Annotated[float, Field(ge=0)] = Field(
+        WINDOWS.context_busy_s, description="The same when the contexts have no time to spare."
+    )
     eager_step_s: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="New speech between looks at a growing window; 0 for none."
+        WINDOWS.eager_step_s, description="New speech between looks at a growing window; 0: none."
+    )
+    lookahead_s: Annotated[float, Field(ge=0)] = Field(
+        WINDOWS.lookahead_s, description="Speech after a word before two looks commit it."
     )
     idle_s: Seconds = Field(300.0, description="A call without audio for so long is closed.")
     max_calls: Annotated[int, Field(ge=1)] = Field(500, description="Calls at once.")
@@ -86,6 +100,9 @@ class Settings(BaseModel):
                 stride_s=self.stride_s,
                 buffer_s=self.buffer_s,
                 pause_s=self.pause_s,
+                context_s=self.context_s,
+                context_busy_s=self.context_busy_s,
+                lookahead_s=self.lookahead_s,
                 eager_step_s=self.eager_step_s if self.mode == "stream" else 0.0,
             ),
             idle_s=self.idle_s,

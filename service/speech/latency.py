@@ -14,7 +14,7 @@ from service.speech.noise import ACTIVE_FRAME, frame_rms
 from service.speech.wer import normalize
 
 MARGIN_S = 0.25  # of the pauses around a phrase, heard with it
-PAUSE_S = 0.15  # between phrases; less is no pause, and both are one utterance
+PAUSE_S = 0.5  # between phrases; after less nobody can say that the speaker has ended
 
 
 @dataclass(frozen=True, slots=True)
