@@ -30,8 +30,19 @@ ALIGNED_S = 0.02  # the encoder's step, in which alignments count
 CAP_MAX = 224  # new tokens that the decoder has room for
 NO_REPEAT_NGRAM = 3  # tokens; in the second pass only, since people do repeat themselves
 
+NO_SPEECH = 0.6  # Whisper's; prompts reach 0.31, noises and tones begin at 0.75
+
 Device = Literal["auto", "cpu", "cuda"]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The tokens of one window after the prompt, timestamps included, and the 0..1 probability
+    that nobody speaks in it."""
+
+    tokens: tuple[int, ...]
+    no_speech: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +67,8 @@ class Model(Protocol):
 
     def generate(
         self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
-    ) -> list[list[int]]:
-        """The tokens of each window after `prompt`, `max_tokens` at most, timestamps included."""
+    ) -> list[Generated]:
+        """What each window says after `prompt`, in `max_tokens` at most."""
 
     def align(
         self, encoded: Any, prompt: Sequence[int], texts: list[list[int]], frames: list[int]
@@ -93,15 +104,16 @@ class NativeModel:
 
     def generate(
         self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
-    ) -> list[list[int]]:
+    ) -> list[Generated]:
         results = self._whisper.generate(
             encoded,
             [list(prompt)] * encoded.shape[0],
             beam_size=1,
             max_length=2 * max_tokens,  # the library gives the text half of it
             no_repeat_ngram_size=no_repeat_ngram,
+            return_no_speech_prob=True,
         )
-        return [result.sequences_ids[0] for result in results]
+        return [Generated(tuple(r.sequences_ids[0]), r.no_speech_prob) for r in results]
 
     def align(
         self, encoded: Any, prompt: Sequence[int], texts: list[list[int]], frames: list[int]
@@ -234,8 +246,10 @@ class CTranslate2Engine:
         generated = self._step(lambda: model.generate(encoded, prompt, max(caps), no_repeat_ngram))
         # Greedy decoding takes no account of what follows: cut here, a text is as if capped there.
         texts = [
-            [token for token in tokens[:cap] if token < vocabulary.end_of_text]
-            for tokens, cap in zip(generated, caps, strict=True)
+            [token for token in one.tokens[:cap] if token < vocabulary.end_of_text]
+            if one.no_speech <= NO_SPEECH
+            else []
+            for one, cap in zip(generated, caps, strict=True)
         ]
         heard = [min(frames, int(np.ceil(w.duration_s * FRAMES_PER_S))) for w in windows]
         aligned = self._step(lambda: model.align(encoded, prompt, texts, heard))
@@ -243,9 +257,9 @@ class CTranslate2Engine:
             Reading(
                 words_of(_tokens(text, alignment, vocabulary), window.duration_s),
                 window.duration_s,
-                len(tokens) >= cap,
+                len(one.tokens) >= cap,
             )
-            for window, tokens, cap, text, alignment in zip(
+            for window, one, cap, text, alignment in zip(
                 windows, generated, caps, texts, aligned, strict=True
             )
         ]
