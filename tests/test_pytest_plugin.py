@@ -166,7 +166,7 @@ def test_xdist(project: pytest.Pytester, files: tuple[str, ...]) -> None:
 
 # ---------------------------------------------------------------- the document
 SENTENCES = """\
-## .
+## top level
 
 ### locked: a coin is wanted
 
