@@ -50,13 +50,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     options = config.option
+    covers = bool(options.fsm_cov) or options.fsm_cov_fail_under is not None
     if options.fsm_spec is not None or options.fsm_spec_check:
+        if covers:
+            raise pytest.UsageError("--fsm-spec runs nothing, so nothing is covered: run twice")
         from callfsm.testing.pytest_document import SpecDocument
 
         options.dist = "no"  # of pytest-xdist: only one process collects
         document = SpecDocument(options.fsm_spec or "", check=options.fsm_spec_check)
         config.pluginmanager.register(document, "callfsm-document")
-    elif (options.fsm_cov or options.fsm_cov_fail_under is not None) and not options.collectonly:
+    elif covers and not options.collectonly:
         from callfsm.testing.pytest_coverage import TransitionCoverage
 
         if str(config.rootpath) not in sys.path:  # the user's modules, which need not be installed

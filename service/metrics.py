@@ -42,6 +42,7 @@ class Metrics:
         self.queue = gauge("inference_queue", "Windows that wait for a context")
         self.echoes_dropped = counter("echoes_dropped", "Texts an audio peer did not read")
         self.texts_undelivered = counter("texts_undelivered", "Texts LLaMA never came back for")
+        self.dead_letters = counter("dead_letters", "Events that no actor took", "machine")
         self.recording_lost = counter("recording_lost", "Turns of calls that are in no log")
 
     def waited(self, seconds: float) -> None:

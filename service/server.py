@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from gevent.event import Event as Signal
 
@@ -19,6 +20,8 @@ from callfsm.call.events import EndReason
 from callfsm.call.silero import SileroDetector, SileroNetwork
 from callfsm.call.speech import SpeechDetector, WebRtcDetector
 from callfsm.errors import CallfsmError
+from callfsm.fsm.actor import Actor
+from callfsm.fsm.table import Event
 from callfsm.inference.engine import Engine
 from callfsm.runtimes.gevent import GeventRuntime
 from service.discovery import Discovery
@@ -62,6 +65,7 @@ class Server:
         self.metrics = Metrics()
         self.store = store
         self._runtime = GeventRuntime()
+        self._runtime.dead_letters.observers.append(self._count_dead_letter)
         self._inference = InferenceService(
             make_engine, settings.context_count(), self._runtime, self.metrics, max_batch
         )
@@ -152,6 +156,9 @@ class Server:
         except CallfsmError as error:
             log.error("the service status could not be written: %s", error)
         self.store.close(STORE_CLOSE_S)
+
+    def _count_dead_letter(self, actor: Actor[Any], _: Event) -> None:
+        self.metrics.dead_letters.labels(actor.machine.table.name).inc()
 
     def _make_session(self, call_id: int, ended: Callable[[CallSession], None]) -> CallSession:
         address = (self.settings.host, self.settings.audio_base_port + call_id)

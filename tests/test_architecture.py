@@ -1,6 +1,7 @@
 """Who may import what: the direction of dependencies, read from the source itself."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -189,3 +190,15 @@ def test_the_server_does_not_need_test_tools() -> None:
     extras = {"freezegun", "hypothesis", "jiwer", "psutil", "pytest"}
     for path in reached_from(Path("service/serve.py")):
         assert not top_levels(path) & extras, path
+
+
+def test_the_library_needs_transitions_alone() -> None:
+    """Tables, actors and specs run without numpy or the server: gevent and pytest aside."""
+    library = ("callfsm.fsm", "callfsm.testing", "callfsm.runtimes", "callfsm.errors")
+    extra = {"callfsm/fsm": set(), "callfsm/runtimes": {"gevent"}, "callfsm/testing": {"pytest"}}
+    for folder, more in extra.items():
+        for path in sources(folder):
+            foreign = top_levels(path) - sys.stdlib_module_names - {"callfsm"}
+            assert foreign <= {"transitions", *more}, path
+            ours = {name for name in imports(path) if name.startswith("callfsm.")}
+            assert {name for name in ours if not is_within(name, library)} == set(), path

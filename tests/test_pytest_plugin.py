@@ -166,7 +166,7 @@ def test_xdist(project: pytest.Pytester, files: tuple[str, ...]) -> None:
 
 # ---------------------------------------------------------------- the document
 SENTENCES = """\
-## .
+## top level
 
 ### locked: a coin is wanted
 
@@ -217,7 +217,15 @@ def test_document_of_broken_specs(project: pytest.Pytester) -> None:
     assert not (project.path / "specs.md").exists()
 
 
-@pytest.mark.parametrize("options", [["--fsm-spec", "test_open.py"], ["--fsm-spec-check"]], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--fsm-spec", "test_open.py"],
+        ["--fsm-spec-check"],
+        ["--fsm-spec=specs.md", "--fsm-cov-fail-under=100"],
+    ],
+    ids=str,
+)
 def test_document_refuses(project: pytest.Pytester, options: list[str]) -> None:
     """A spec is not overwritten by its own document, and a check needs a file."""
     assert project.runpytest(*options).ret == pytest.ExitCode.USAGE_ERROR

@@ -9,6 +9,8 @@ import numpy as np
 from gevent import socket
 from server_fixture import House, eventually, said, serving, silence, speech
 
+from callfsm.call.events import Bye
+
 
 def answered(house: House, request: bytes) -> tuple[str, bytes]:
     """The status line and the body of the answer to an HTTP request."""
@@ -50,7 +52,7 @@ def test_calls_are_shown_with_state_and_text_by_id(tmp_path: Path) -> None:
 
 
 def test_metrics_count_what_happened(tmp_path: Path) -> None:
-    """Prometheus finds the calls, windows, words, waits and faults."""
+    """Prometheus finds the calls, windows, words, waits, faults and dead letters."""
     with serving(tmp_path, http_port=0) as house, house.peer(8) as peer:
         house.caller(7, np.concatenate([speech(7, 8), silence(0.5)])).run()
         house.expect(7, said(7, 8))
@@ -70,6 +72,8 @@ def test_metrics_count_what_happened(tmp_path: Path) -> None:
         waits = house.count("inference_wait_seconds_count")
         assert waits == house.count("inference_seconds_count") >= 1
         assert house.count("inference_wait_max_seconds") > 0
+        house.server.switchboard.recent[-1].tell(Bye())
+        assert house.count("dead_letters_total", machine="call") >= 1
 
 
 def test_other_paths_and_nonsense_are_answered_and_harmless(tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def document(items: Iterable[pytest.Item], root: Path) -> str:
     for path, specs in files.items():
         if path.parent != folder:
             folder = path.parent
-            parts.append(f"## {folder.relative_to(root).as_posix()}")
+            name = folder.relative_to(root).as_posix()
+            parts.append(f"## {'top level' if name == '.' else name}")
         parts.append(f"### {_title(specs[0], path)}")
         parts.append("\n".join(f"- {line}" for line in _sentences(specs)))
     return "\n\n".join(parts) + "\n"
