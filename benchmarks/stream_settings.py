@@ -1,20 +1,29 @@
-"""What the settings of windows do to accuracy: simulated calls with the real model.
+"""What the settings of windows do to accuracy and latency: simulated calls with the real model.
 
-    python -m benchmarks.stream_settings --minutes 10 context_s=6 eager_step_s=0
+    python -m benchmarks.stream_settings --minutes 10 --looks context_s=10 lookahead_s=0.8
 
-Prints the pooled WER over recorded prompts, and of the same calls as whole files.
+Prints one line: the pooled WER, and how long after a word its text came where inference takes the
+time that `service/trial/simulated.py` supposes. Time is simulated, so load on the machine changes
+nothing but the CPU figure.
 """
 
 import argparse
+from collections import Counter
+
+import numpy as np
 
 from callfsm.call.settings import CallSettings, WindowSettings
 from callfsm.call.silero import SileroDetector, SileroNetwork
-from callfsm.call.speech import WebRtcDetector
-from service.bench.accuracy import speech
+from callfsm.inference.engine import Engine
+from service.bench.calls import speech
+from service.engines.ctranslate2 import CTranslate2Engine
 from service.engines.whispercpp import WhisperCppEngine, whole_file_text
+from service.speech.corpus import SpokenCall, continuous
 from service.speech.wer import WordErrors, word_errors
 from service.trial.simulated import simulate
-from service.weights.resolve import resolve
+from service.weights.resolve import ctranslate2_directory, resolve
+
+MODEL = "tiny.en"
 
 
 def main() -> None:
@@ -22,29 +31,60 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--looks", action="store_true", help="a context is always spare")
-    parser.add_argument("--detector", choices=["silero", "webrtc"], default="silero")
+    parser.add_argument("--looks", action="store_true", help="the contexts are always idle")
+    parser.add_argument("--engine", choices=["ctranslate2", "whispercpp"], default="ctranslate2")
+    parser.add_argument("--synthetic", action="store_true", help="another speaker: the voice")
+    parser.add_argument("--continuous", action="store_true", help="without any pause")
     parser.add_argument("--whole", action="store_true", help="also score the whole files")
     parser.add_argument("settings", nargs="*", help="name=value of WindowSettings, in seconds")
     arguments = parser.parse_args()
     chosen = {name: float(value) for name, value in (s.split("=") for s in arguments.settings)}
     settings = CallSettings(windows=WindowSettings(**chosen))  # type: ignore[arg-type]
-    weights = resolve("tiny.en")
-    engine = WhisperCppEngine(weights)
-    engine.load()
-    network = SileroNetwork.installed()
+    engine, network = _engine(arguments.engine), SileroNetwork.installed()
     live, whole = WordErrors(), WordErrors()
-    for call in speech(arguments.minutes * 60, arguments.seed):
-        detector = SileroDetector(network) if arguments.detector == "silero" else WebRtcDetector()
+    latencies_s: list[float] = []
+    inference_s, guards = 0.0, Counter[str]()
+    calls = _calls(arguments)
+    for call in calls:
         heard = simulate(
-            call.samples, engine, settings=settings, detector=detector, spare=arguments.looks
+            call.samples,
+            engine,
+            settings=settings,
+            detector=SileroDetector(network),
+            load=0.0 if arguments.looks else 1.0,
         )
         live += word_errors(call.text, heard.text)
+        latencies_s += [at_s - word.end_s for word, at_s in heard.words]
+        inference_s += heard.inference_s
+        guards.update(guard for transcript in heard.transcripts for guard in transcript.guards)
         if arguments.whole:
-            whole += word_errors(call.text, whole_file_text(weights, call.samples))
-    print(" ".join(arguments.settings) or "default", f"WER {live.wer:.2%}", live)
-    if arguments.whole:
-        print("whole file", f"WER {whole.wer:.2%}", whole)
+            whole += word_errors(call.text, whole_file_text(resolve(MODEL), call.samples))
+    print(
+        " ".join(arguments.settings) or "default",
+        f"WER {live.wer:.2%} ({live.substitutions} {live.deletions} {live.insertions}",
+        f"of {live.reference_words})",
+        f"latency mean {np.mean(latencies_s):.2f} p95 {np.percentile(latencies_s, 95):.2f} s",
+        f"CPU {inference_s / sum(call.duration_s for call in calls):.3f} s/s",
+        dict(guards),
+        f"whole file {whole.wer:.2%}" if arguments.whole else "",
+        flush=True,
+    )
+
+
+def _engine(name: str) -> Engine:
+    engine: Engine = (
+        CTranslate2Engine(ctranslate2_directory(MODEL))
+        if name == "ctranslate2"
+        else WhisperCppEngine(resolve(MODEL))
+    )
+    engine.load()
+    return engine
+
+
+def _calls(arguments: argparse.Namespace) -> list[SpokenCall]:
+    seconds = arguments.minutes * 60
+    calls = speech(seconds, arguments.seed, synthetic=arguments.synthetic)
+    return [continuous(call) for call in calls] if arguments.continuous else list(calls)
 
 
 if __name__ == "__main__":
