@@ -96,18 +96,21 @@ class NativeModel:
             )
         except NATIVE_EXCEPTIONS as error:
             raise EngineError(f"CTranslate2 cannot load {directory}: {error}") from error
+        self._at_once = 1 if device == "cpu" else CTranslate2Engine.max_batch
         self.n_mels: int = self._whisper.n_mels
         self.multilingual: bool = self._whisper.is_multilingual
 
     def encode(self, features: NDArray[np.float32]) -> Any:
-        return self._whisper.encode(ctranslate2.StorageView.from_array(features))
+        parts = [features[rows] for rows in self._rows(len(features))]
+        encoded = [self._whisper.encode(_view(part), to_cpu=True) for part in parts]
+        return np.concatenate([np.array(part) for part in encoded])
 
     def generate(
         self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
     ) -> list[Generated]:
         results = self._whisper.generate(
-            encoded,
-            [list(prompt)] * encoded.shape[0],
+            _view(encoded),
+            [list(prompt)] * len(encoded),
             beam_size=1,
             max_length=2 * max_tokens,  # the library gives the text half of it
             no_repeat_ngram_size=no_repeat_ngram,
@@ -118,7 +121,13 @@ class NativeModel:
     def align(
         self, encoded: Any, prompt: Sequence[int], texts: list[list[int]], frames: list[int]
     ) -> list[Alignment]:
-        found = self._whisper.align(encoded, list(prompt), texts, frames)
+        found = [
+            one
+            for rows in self._rows(len(texts))
+            for one in self._whisper.align(
+                _view(encoded[rows]), list(prompt), texts[rows], frames[rows]
+            )
+        ]
         return [
             Alignment(_begins(one.alignments, len(text)), tuple(one.text_token_probs))
             for one, text in zip(found, texts, strict=True)
@@ -126,6 +135,11 @@ class NativeModel:
 
     def unload(self) -> None:
         self._whisper.unload_model()
+
+    def _rows(self, count: int) -> Iterator[slice]:
+        """The windows to encode or align at once: on a CPU, two are slower than one after the
+        other, since the attention of both does not fit the cache."""
+        return (slice(i, i + self._at_once) for i in range(0, count, self._at_once))
 
 
 class CTranslate2Engine:
@@ -269,6 +283,10 @@ class CTranslate2Engine:
         if self._abort_asked.is_set():
             raise EngineError("aborted")
         return result
+
+
+def _view(values: NDArray[Any]) -> Any:
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(values))
 
 
 def _tokens(text: list[int], alignment: Alignment, vocabulary: Vocabulary) -> Iterator[Token]:
