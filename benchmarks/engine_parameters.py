@@ -1,4 +1,4 @@
-"""Produces the tables of docs/engine-parameters.md: what whisper.cpp's parameters cost and give.
+"""Produces the tables of docs/engine-parameters.md: what the engines' parameters cost and give.
 
 Run `nice python -m benchmarks.engine_parameters TABLE [--pieces N]`. The speech is that of the
 Debian package asterisk-core-sounds-en-wav, one prompt a piece, trimmed to the speech and 0.25 s
@@ -18,9 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from callfsm.audio import SAMPLE_RATE_HZ
+from callfsm.inference.engine import AudioWindow
 from callfsm.words import Word, as_text
 from service.engines.context import ContextOptions
-from service.engines.decoding import Decoding, audio_context, padded, second_pass, token_cap
+from service.engines.ctranslate2 import CTranslate2Engine
+from service.engines.decoding import (
+    Decoding,
+    audio_context,
+    feature_frames,
+    padded,
+    second_pass,
+    token_cap,
+)
 from service.engines.guards import Reading, guarded, is_loop, without_annotations
 from service.engines.tokens import words_of
 from service.engines.whispercpp import NativeContext
@@ -28,7 +37,7 @@ from service.speech import prompts
 from service.speech.audio_file import read_audio
 from service.speech.corpus import QUIET
 from service.speech.wer import WordErrors, normalize, word_errors
-from service.weights.resolve import resolve
+from service.weights.resolve import ctranslate2_directory, resolve
 
 Samples = NDArray[np.float32]
 
@@ -233,6 +242,56 @@ def words_table(count: int) -> None:
         )
 
 
+def ctranslate2_table(count: int) -> None:
+    """CTranslate2 on windows cut without regard to the words: CPU time alone and in batches."""
+    engine = CTranslate2Engine(ctranslate2_directory("tiny.en"), device="cpu")
+    engine.load()
+    speech = np.concatenate([piece.samples for piece in pieces(count)])
+    print("| window | frames | windows | alone, CPU ms | of a batch of 8, CPU ms | texts differ |")
+    print("|---|---|---|---|---|---|")
+    for seconds in (5, 8, 12, 18):
+        size = seconds * SAMPLE_RATE_HZ
+        starts = range(0, min(len(speech) // size, 40) // 8 * 8 * size, size)
+        windows = [AudioWindow(speech[start : start + size]) for start in starts]
+        started_s = time.process_time()
+        alone = [engine.transcribe([window])[0] for window in windows]
+        middle_s = time.process_time()
+        batches = [windows[first : first + 8] for first in range(0, len(windows), 8)]
+        together = [transcript for batch in batches for transcript in engine.transcribe(batch)]
+        ended_s = time.process_time()
+        differ = sum(
+            as_text(one.words) != as_text(other.words)
+            for one, other in zip(alone, together, strict=True)
+        )
+        print(
+            f"| {seconds} s | {feature_frames(seconds)} | {len(windows)} "
+            f"| {1000 * (middle_s - started_s) / len(windows):.0f} "
+            f"| {1000 * (ended_s - middle_s) / len(windows):.0f} | {differ} |",
+            flush=True,
+        )
+    print("\n| pieces | WER | read again | dropped |\n|---|---|---|---|")
+    errors, guards = WordErrors(), []
+    for piece in pieces(count):
+        (transcript,) = engine.transcribe([AudioWindow(piece.samples)])
+        errors += word_errors(piece.text, as_text(transcript.words))
+        guards += transcript.guards
+    again, dropped = guards.count("retried"), guards.count("dropped")
+    print(f"| {count} | {100 * errors.wer:.1f} % | {again} | {dropped} |")
+    words = []
+    for said, piece in _number_windows(60):
+        (transcript,) = engine.transcribe([AudioWindow(piece.samples)])
+        if [normalize(w.text) for w in transcript.words] == [normalize(w.text) for w in said]:
+            words += list(zip(transcript.words, said, strict=True))
+    ends = [word.end_s - truth.end_s for word, truth in words]
+    starts = [word.start_s - truth.start_s for word, truth in words]
+    print("\n| words | end error 5 / 50 / 95 % | mean | start error 5 / 50 / 95 % |")
+    print("|---|---|---|---|")
+    print(
+        f"| {len(words)} | {_quantiles(ends)} | {np.mean(np.abs(ends)):.2f} s "
+        f"| {_quantiles(starts)} |"
+    )
+
+
 def _quantiles(values: list[float]) -> str:
     return " / ".join(f"{q:+.2f}" for q in np.quantile(values, [0.05, 0.5, 0.95]))
 
@@ -268,6 +327,7 @@ TABLES = {
     "decoding": decoding_table,
     "attention": attention_table,
     "words": words_table,
+    "ctranslate2": ctranslate2_table,
 }
 
 if __name__ == "__main__":

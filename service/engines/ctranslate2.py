@@ -30,7 +30,7 @@ ALIGNED_S = 0.02  # the encoder's step, in which alignments count
 CAP_MAX = 224  # new tokens that the decoder has room for
 NO_REPEAT_NGRAM = 3  # tokens; in the second pass only, since people do repeat themselves
 
-NO_SPEECH = 0.6  # Whisper's; prompts reach 0.31, noises and tones begin at 0.75
+NO_SPEECH = 0.6  # Whisper's; prompts reach 0.34, noises and tones begin at 0.75
 
 Device = Literal["auto", "cpu", "cuda"]
 T = TypeVar("T")
