@@ -196,11 +196,11 @@ def test_transcripts_come_in_the_order_of_the_windows(directory: Path) -> None:
 
 
 def test_no_batch_is_larger_than_the_largest(directory: Path) -> None:
-    """Twenty windows are three batches."""
-    model = FakeModel(*([number] for number in range(20)))
-    transcripts = engine_of(directory, model).transcribe([sound(0.1)] * 20)
-    assert texts_of(transcripts) == [f"w{number}" for number in range(20)]
-    assert [size for size, _ in model.batches] == [8, 8, 4]
+    """Ten windows are three batches."""
+    model = FakeModel(*([number] for number in range(10)))
+    transcripts = engine_of(directory, model).transcribe([sound(0.1)] * 10)
+    assert texts_of(transcripts) == [f"w{number}" for number in range(10)]
+    assert [size for size, _ in model.batches] == [4, 4, 2]
 
 
 def test_a_text_is_capped_by_its_own_length_whatever_its_mates_are(directory: Path) -> None:
@@ -296,8 +296,8 @@ def weights(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Path:
 @pytest.mark.parametrize(
     ("given", "name", "batch"),
     [
-        ({}, "ctranslate2", 8),
-        ({"engine": "ctranslate2"}, "ctranslate2", 8),
+        ({}, "ctranslate2", 4),
+        ({"engine": "ctranslate2"}, "ctranslate2", 4),
         ({"engine": "whispercpp"}, "whispercpp", 1),
         ({"mode": "chunk"}, "whispercpp", 1),
         ({"gpu": "on"}, "whispercpp", 1),
@@ -406,7 +406,7 @@ def test_sentences_come_out_right(engine: Any, phrases: list[tuple[str, AudioWin
 def test_no_window_depends_on_its_batch_mates(engine: Any, windows: list[AudioWindow]) -> None:
     """200 windows alone and in batches of eight: the same words, and the same guards."""
     alone = [engine.transcribe([window])[0] for window in windows]
-    batched = [t for i in range(0, len(windows), 8) for t in engine.transcribe(windows[i : i + 8])]
+    batched = [t for i in range(0, len(windows), 4) for t in engine.transcribe(windows[i : i + 4])]
     different = [
         index
         for index, (one, other) in enumerate(zip(alone, batched, strict=True))

@@ -150,7 +150,7 @@ class CTranslate2Engine:
     tests.
     """
 
-    max_batch = 8
+    max_batch = 4  # more gain nothing (docs/engine-parameters.md), and hold every window longer
 
     def __init__(
         self,
