@@ -67,8 +67,8 @@ class Tuned(NativeContext):
         super().__init__(model_path(), options)
         self._fixed = fixed
 
-    def _parameters(self, decoding: Decoding, prompt: str) -> Any:
-        parameters = super()._parameters(decoding, prompt)
+    def _parameters(self, decoding: Decoding) -> Any:
+        parameters = super()._parameters(decoding)
         for name, value in self._fixed.items():
             setattr(parameters, name, value)
         return parameters
@@ -98,7 +98,7 @@ def pieces(count: int, shortest_s: float = 1.0, longest_s: float = 5.0) -> list[
 
 
 def read(context: NativeContext, piece: Piece, decoding: Decoding, samples: Samples) -> Reading:
-    decoded = context.decode(samples, decoding, "", lambda: False)
+    decoded = context.decode(samples, decoding, lambda: False)
     return Reading(words_of(decoded.tokens, piece.duration_s), piece.duration_s, decoded.capped)
 
 
