@@ -9,6 +9,7 @@ from pathlib import Path
 
 from callfsm.errors import ConfigError
 from callfsm.inference.engine import Engine
+from service.context_count import size_of
 from service.engines.whispercpp import GpuSettings, WhisperCppEngine
 from service.settings import Settings
 from service.weights.errors import WeightsError
@@ -19,11 +20,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """An engine by its name, what makes one, and how many windows it takes at once."""
+    """An engine by its name, what makes one, how many windows it takes at once, and its weights."""
 
     name: str
     make: Callable[[], Engine]
     max_batch: int
+    weights_bytes: int = 0
 
 
 def choose_engine(settings: Settings, model: str) -> EngineChoice:
@@ -54,14 +56,15 @@ def choose_engine(settings: Settings, model: str) -> EngineChoice:
 
 
 def _whispercpp(settings: Settings, model: str) -> EngineChoice:
+    weights = resolve(model)
     make = partial(
         WhisperCppEngine,
-        resolve(model),
+        weights,
         threads=settings.thread_count(),
         gpu=GpuSettings(settings.gpu, settings.gpu_device, settings.flash_attention),
         full_context=settings.mode == "chunk",
     )
-    return EngineChoice("whispercpp", make, WhisperCppEngine.max_batch)
+    return EngineChoice("whispercpp", make, WhisperCppEngine.max_batch, size_of(weights))
 
 
 def _ctranslate2(settings: Settings, directory: Path) -> EngineChoice:
@@ -74,7 +77,7 @@ def _ctranslate2(settings: Settings, directory: Path) -> EngineChoice:
         device="cpu" if settings.gpu == "off" else "auto",
         device_index=settings.gpu_device,
     )
-    return EngineChoice("ctranslate2", make, CTranslate2Engine.max_batch)
+    return EngineChoice("ctranslate2", make, CTranslate2Engine.max_batch, size_of(directory))
 
 
 def _is_installed() -> bool:

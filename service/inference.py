@@ -17,19 +17,19 @@ from callfsm.errors import CallfsmError
 from callfsm.fsm.actor import Actor, Runtime
 from callfsm.fsm.table import Effect
 from callfsm.inference import events as ev
-from callfsm.inference.engine import AudioWindow, Engine, Transcript
+from callfsm.inference.engine import Audio, AudioWindow, Engine, Transcript
 from callfsm.inference.load import LoadMeter
-from callfsm.inference.pool import Pool
+from callfsm.inference.pool import Pool, Worker
 from callfsm.inference.table import inference_machine
 from service.metrics import WAIT_WORTH_A_LOG_S, Metrics
 from service.native_thread import NativeThread
 
 log = logging.getLogger(__name__)
 
-FINAL_DEADLINE_S = 1.0  # somebody waits for these words
-EAGER_DEADLINE_S = 4.0  # a look ahead gives way
+DEADLINE_S = 1.0  # from the request on
 
 Reply = Callable[[Transcript | None, str], None]
+Started = Callable[[], None]
 
 
 class InferenceService:
@@ -48,7 +48,7 @@ class InferenceService:
         self._pool = Pool(contexts, batch)
         self._load_meter = LoadMeter()
         self._contexts = [_Context(make_engine) for _ in range(contexts)]
-        self._replies: dict[tuple[object, int], Reply] = {}
+        self._waiting: dict[tuple[object, int], tuple[Reply, Started]] = {}
         self._ready: AsyncResult[str] = AsyncResult()
         self.stopped = gevent.event.Event()
         self._actor = Actor(
@@ -82,14 +82,19 @@ class InferenceService:
         owner: object,
         call_id: int,
         window: int,
-        audio: AudioWindow,
+        audio: Audio,
         *,
         eager: bool,
         reply: Reply,
+        started: Started = lambda: None,
     ) -> None:
-        """Have `audio` transcribed for `owner`; `reply` gets a transcript, or None and why not."""
+        """Have `audio` transcribed for `owner`, in place of what it has waiting.
+
+        `started` is called when a context begins with it: from then on it cannot be replaced.
+        `reply` gets a transcript, or None and why not; neither is called once it is replaced.
+        """
         now_s = self._runtime.now_s()
-        self._replies[owner, window] = reply
+        self._waiting[owner, window] = reply, started
         self._actor.tell(
             ev.Submitted(
                 ev.Request(
@@ -98,25 +103,32 @@ class InferenceService:
                     window=window,
                     audio=audio,
                     submitted_s=now_s,
-                    deadline_s=now_s + (EAGER_DEADLINE_S if eager else FINAL_DEADLINE_S),
+                    deadline_s=now_s + DEADLINE_S,
+                    eager=eager,
                 )
             )
         )
 
     def withdraw(self, owner: object, window: int) -> None:
         """Nobody waits for this window any more."""
-        if self._replies.pop((owner, window), None) is not None:
+        if self._waiting.pop((owner, window), None) is not None:
             self._actor.tell(ev.Withdrawn(owner, window))
 
     def _perform(self, effect: Effect) -> None:
         self._load_meter.update(self._runtime.now_s(), self._pool.busy)
         self._metrics.queue.set(self._pool.waiting)
+        for worker in Worker:
+            self._metrics.contexts.labels(worker.value).set(len(self._pool.those(worker)))
         match effect:
             case ev.LoadContext(context):
                 gevent.spawn(self._load, context)
             case ev.RunBatch(context, requests):
+                self._tell_started(requests)
                 self._measure_wait(requests)
                 gevent.spawn(self._run, context, requests)
+            case ev.Replaced(request):
+                self._metrics.windows_replaced.inc()
+                self._waiting.pop((request.owner, request.window), None)
             case ev.AbortBatch(context):
                 self._contexts[context].abort()
             case ev.Answer(request, transcript, error):
@@ -153,6 +165,13 @@ class InferenceService:
         else:
             self._actor.tell(ev.BatchDone(context, tuple(transcripts)))
 
+    def _tell_started(self, requests: tuple[ev.Request, ...]) -> None:
+        for request in requests:
+            waiting = self._waiting.get((request.owner, request.window))
+            if waiting is not None:
+                _, started = waiting
+                started()
+
     def _measure_wait(self, requests: tuple[ev.Request, ...]) -> None:
         now_s = self._runtime.now_s()
         for request in requests:
@@ -171,8 +190,9 @@ class InferenceService:
             self._metrics.inference_s.observe(transcript.inference_s)
             for guard in transcript.guards:
                 self._metrics.guards.labels(guard).inc()
-        reply = self._replies.pop((request.owner, request.window), None)
-        if reply is not None:
+        waiting = self._waiting.pop((request.owner, request.window), None)
+        if waiting is not None:
+            reply, _ = waiting
             reply(transcript, error)
 
     def _close(self) -> None:
@@ -185,7 +205,7 @@ class InferenceService:
     def _crashed(self, error: Exception) -> None:
         log.critical("the inference actor failed", exc_info=error)
         self._ready.set(f"the inference actor failed: {error}")
-        for reply in list(self._replies.values()):
+        for reply, _ in list(self._waiting.values()):
             reply(None, "the inference actor failed")
         self.stopped.set()
 
@@ -204,9 +224,9 @@ class _Context:
         self._engine = self._make_engine()
         self._thread.run(self._engine.load)
 
-    def transcribe(self, windows: list[AudioWindow]) -> list[Transcript]:
+    def transcribe(self, audio: list[Audio]) -> list[Transcript]:
         assert self._engine is not None
-        return self._thread.run(partial(self._engine.transcribe, windows))
+        return self._thread.run(partial(_transcribe, self._engine, audio))
 
     def abort(self) -> None:
         if self._engine is not None:
@@ -220,6 +240,11 @@ class _Context:
     def close(self) -> None:
         self.close_engine()
         self._thread.stop()
+
+
+def _transcribe(engine: Engine, audio: list[Audio]) -> list[Transcript]:
+    """In the native thread: only there, and only now, audio becomes samples."""
+    return engine.transcribe([AudioWindow(each.samples) for each in audio])
 
 
 def _is_a_bug(error: Exception) -> bool:

@@ -19,8 +19,8 @@ class Metrics:
         def histogram(name: str, what: str) -> Histogram:
             return Histogram(f"callfsm_{name}", what, buckets=_SECONDS, registry=registry)
 
-        def gauge(name: str, what: str) -> Gauge:
-            return Gauge(f"callfsm_{name}", what, registry=registry)
+        def gauge(name: str, what: str, *labels: str) -> Gauge:
+            return Gauge(f"callfsm_{name}", what, labels, registry=registry)
 
         self.engine = Info("callfsm_engine", "What transcribes", registry=registry)
         self.calls = counter("calls", "Calls by how they ended", "end")
@@ -32,6 +32,7 @@ class Metrics:
         self.samples_not_finite = counter("samples_not_finite", "NaN or infinite samples, zeroed")
         self.audio_s = counter("audio_seconds", "Audio received")
         self.windows = counter("windows", "Windows transcribed, by cut", "cut")
+        self.windows_replaced = counter("windows_replaced", "Windows that grew while they waited")
         self.words = counter("words", "Words forwarded")
         self.guards = counter("guards", "Guards that acted on a window", "guard")
         self.notes = counter("notes", "What calls found worth noting", "what")
@@ -39,6 +40,7 @@ class Metrics:
         self.wait_max_s = gauge("inference_wait_max_seconds", "Longest wait for a context")
         self._longest_wait_s = 0.0
         self.inference_s = histogram("inference_seconds", "Inference of a window")
+        self.contexts = gauge("inference_contexts", "Contexts by what they do", "state")
         self.queue = gauge("inference_queue", "Windows that wait for a context")
         self.echoes_dropped = counter("echoes_dropped", "Texts an audio peer did not read")
         self.texts_undelivered = counter("texts_undelivered", "Texts LLaMA never came back for")

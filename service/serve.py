@@ -35,7 +35,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             )
         model = settings.model or store.read_config("whisper_model_path") or DEFAULT_MODEL
         engine = choose_engine(settings, model)
-        server = Server(settings, engine.make, store, engine.max_batch)
+        server = Server(settings, engine.make, store, engine.max_batch, engine.weights_bytes)
         server.metrics.engine.info({"name": engine.name, "model": model})
         for number in (signal.SIGINT, signal.SIGTERM):
             gevent.signal_handler(number, _stop, server)
@@ -49,7 +49,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         f"audio {settings.host}:{settings.audio_base_port}+call, "
         f"LLaMA {settings.llama_host}:{settings.llama_port}, "
         + (f"http {settings.host}:{ports.http}, " if ports.http else "")
-        + f"model {model}, engine {engine.name}, contexts {settings.context_count()}, "
+        + f"model {model}, engine {engine.name}, contexts {server.contexts}, "
         f"mode {settings.mode}"
     )
     server.run()

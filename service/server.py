@@ -59,15 +59,18 @@ class Server:
         make_engine: Callable[[], Engine],
         store: Store,
         max_batch: int = 1,
+        weights_bytes: int = 0,
     ) -> None:
-        """`max_batch` windows are given to an engine at once, if so many wait."""
+        """`max_batch` windows are given to an engine at once, if so many wait; its weights take
+        `weights_bytes` in each context."""
         self.settings = settings
         self.metrics = Metrics()
         self.store = store
         self._runtime = GeventRuntime()
         self._runtime.dead_letters.observers.append(self._count_dead_letter)
+        self.contexts = settings.context_count(weights_bytes)
         self._inference = InferenceService(
-            make_engine, settings.context_count(), self._runtime, self.metrics, max_batch
+            make_engine, self.contexts, self._runtime, self.metrics, max_batch
         )
         self.switchboard = Switchboard(
             self._make_session, self._make_link, settings.max_calls, self.metrics, self._call_ended

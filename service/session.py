@@ -16,7 +16,7 @@ from callfsm.call.table import call_machine
 from callfsm.call.windows import Window
 from callfsm.fsm.actor import Actor, Runtime
 from callfsm.fsm.table import Effect, Event
-from callfsm.inference.engine import AudioWindow, Transcript
+from callfsm.inference.engine import Transcript
 from callfsm.words import as_text
 from service.audio import AudioConnection
 from service.inference import InferenceService
@@ -159,10 +159,14 @@ class CallSession:
             self._actor.tell(ev.InferenceDone(window.number, transcript.words))
 
         self._services.metrics.windows.labels(window.cut.value).inc()
-        eager = window.cut is Cut.EAGER
-        audio = AudioWindow(window.samples)
         self._services.inference.submit(
-            self, self.id, window.number, audio, eager=eager, reply=reply
+            self,
+            self.id,
+            window.number,
+            window.audio,
+            eager=window.cut is Cut.EAGER,
+            reply=reply,
+            started=lambda: self._actor.tell(ev.InferenceStarted(window.number)),
         )
 
     def _forward(self, effect: ask.ForwardText) -> None:
@@ -191,5 +195,7 @@ class CallSession:
         """A fault of ours ends this call, and no other."""
         log.error("call %d: ended by a fault of ours", self.id, exc_info=error)
         self._services.metrics.calls_crashed.inc()
+        if self.call.window is not None:
+            self._services.inference.withdraw(self, self.call.window.number)
         self._audio.close()
         self._ended(self)

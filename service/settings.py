@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from callfsm.call.settings import CallSettings, WindowSettings
 from callfsm.errors import ConfigError
+from service.context_count import available_memory, contexts_that_fit
 from service.wire import AUDIO_BASE_PORT, LLAMA_PORT, REGISTRATION_PORT
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -43,7 +44,9 @@ class Settings(BaseModel):
         "auto", description="'auto' takes whisper.cpp for a GPU, else CTranslate2 if it is there."
     )
     contexts: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
-        "auto", description="Whisper contexts: 1 serialises, more run in parallel."
+        "auto",
+        description="Whisper contexts: 1 serialises, more run in parallel; "
+        "'auto' is one a core, or as many as fit into memory, and one for a GPU.",
     )
     threads: Annotated[int, Field(ge=1, le=64)] | None = Field(
         None, description="Native threads of a context [default: 1, or all cores in mode chunk]."
@@ -75,6 +78,10 @@ class Settings(BaseModel):
     context_busy_s: Annotated[float, Field(ge=0)] = Field(
         WINDOWS.context_busy_s, description="The same when the contexts have no time to spare."
     )
+    telephone_band: bool = Field(
+        WINDOWS.telephone_band,
+        description="Hold audio up to 3.4 kHz, at 4 to 8 KB a second; without, all at 16 KB.",
+    )
     eager_step_s: Annotated[float, Field(ge=0)] = Field(
         WINDOWS.eager_step_s, description="New speech between looks at a growing window; 0: none."
     )
@@ -103,17 +110,21 @@ class Settings(BaseModel):
                 context_s=self.context_s,
                 context_busy_s=self.context_busy_s,
                 lookahead_s=self.lookahead_s,
+                telephone_band=self.telephone_band,
                 eager_step_s=self.eager_step_s if self.mode == "stream" else 0.0,
             ),
             idle_s=self.idle_s,
         )
 
-    def context_count(self) -> int:
+    def context_count(self, weights_bytes: int = 0) -> int:
         """`contexts`, with "auto" as one per core: two contexts of one thread each do more than
-        one of two threads (FACTS: 1.4 to 1.9 times). A GPU is one device and takes one context."""
+        one of two threads (FACTS: 1.4 to 1.9 times). A GPU is one device and takes one context.
+        With the size of the weights, never more than fit into memory."""
         if self.contexts != "auto":
             return self.contexts
-        return 1 if self.mode == "chunk" or self.expects_gpu() else available_cores()
+        if self.mode == "chunk" or self.expects_gpu():
+            return 1
+        return contexts_that_fit(available_cores(), weights_bytes, available_memory())
 
     def expects_gpu(self) -> bool:
         """Whether a GPU was asked for, or whisper.cpp will find Metal."""

@@ -25,7 +25,7 @@ from callfsm.fsm.table import (
     Table,
 )
 from callfsm.inference import events as inf
-from callfsm.inference.pool import Pool
+from callfsm.inference.pool import Pool, Worker
 from callfsm.inference.table import INFERENCE
 from callfsm.link import events as lnk
 from callfsm.link.link import Link
@@ -138,7 +138,7 @@ def _any_answer_will_do() -> Table[Call]:
     """`inferring` does not ask which window an answer is to."""
     table = _row(ev.InferenceDone, "inferring", when=None)
     rest = tuple(
-        replace(rest, events=(ev.InferenceFailed,))
+        replace(rest, events=(ev.InferenceStarted, ev.InferenceFailed))
         if rest.sources == ("inferring",) and ev.InferenceDone in rest.events
         else rest
         for rest in table.rest
@@ -159,8 +159,7 @@ def _busy_that_decides() -> Table[Call]:
 
 def _admit_and_rest(pool: Pool, event: inf.ContextReady) -> Iterator[Effect]:
     """`admit` that gives the context nothing to do."""
-    pool.loading.discard(event.context)
-    pool.idle.add(event.context)
+    pool.workers[event.context] = Worker.IDLE
     yield from ()
 
 

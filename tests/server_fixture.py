@@ -223,6 +223,7 @@ def serving(
     sink.start()
     chosen: dict[str, Any] = {
         "udp_port": 0,
+        "telephone_band": False,  # the numbers are in single samples
         "audio_base_port": free_base_port(16),
         "llama_port": sink.port,
         "database": folder / "whisper_talk.db",

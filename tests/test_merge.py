@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callfsm.call.full_band import FullBandClip
 from callfsm.call.merge import Merger, agreed, align, normalized
 from callfsm.call.segmenter import Cut, Segmenter, Span
 from callfsm.call.settings import WindowSettings
@@ -92,9 +92,9 @@ class Listener:
 
 
 def window_of(number: int, span: Span) -> Window:
-    samples = np.zeros(span.end - span.start, np.float32)
+    clip = FullBandClip(bytes(span.end - span.start))
     start_s, fresh_s = span.start / RATE, span.fresh / RATE
-    return Window(number, start_s, samples, span.cut, span.overlaps, fresh_s)
+    return Window(number, start_s, clip, span.cut, span.overlaps, fresh_s)
 
 
 def merged(listener: Listener, words: tuple[Word, ...]) -> str:
@@ -158,8 +158,8 @@ def window(
     overlaps: bool = False,
     fresh_s: float | None = None,
 ) -> Window:
-    samples = np.zeros(round((end_s - start_s) * RATE), np.float32)
-    return Window(1, start_s, samples, cut, overlaps, start_s if fresh_s is None else fresh_s)
+    clip = FullBandClip(bytes(round((end_s - start_s) * RATE)))
+    return Window(1, start_s, clip, cut, overlaps, start_s if fresh_s is None else fresh_s)
 
 
 @pytest.fixture

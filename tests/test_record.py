@@ -146,7 +146,7 @@ def test_a_log_without_audio_has_no_audio() -> None:
         if "Transcribe" in e
     ]
     assert asked
-    assert all(list(window["samples"]) == ["samples"] for window in asked)
+    assert all(list(window["audio"]) == ["samples"] for window in asked)
 
 
 def test_a_log_with_audio_has_it() -> None:

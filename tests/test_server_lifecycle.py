@@ -227,7 +227,7 @@ def test_nothing_of_a_call_outlives_it(tmp_path: Path) -> None:
             house.caller(call_id, speech(call_id, 8)).run()
             house.expect(call_id, said(call_id, 8))
         eventually(lambda: not house.server.switchboard.sessions, "ends")
-        assert len(house.server._inference._replies) == 0
+        assert len(house.server._inference._waiting) == 0
         assert len(house.server._runtime._timers) == len(house.server.switchboard.links)
 
 
@@ -259,6 +259,7 @@ def test_a_signal_ends_the_process_after_its_calls(tmp_path: Path, number: int) 
         "audio_base_port": base_port,
         "llama_port": sink.port,
         "database": str(database),
+        "telephone_band": False,
         "contexts": 1,
     }
     with process(json.dumps(options)) as server, RawPeer(7, base_port, udp_port) as peer:
@@ -297,6 +298,7 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
         "audio_base_port": base_port,
         "llama_port": free_udp_port(),  # nobody listens: the end waits for it
         "database": str(database),
+        "telephone_band": False,
         "contexts": 1,
     }
     with process(json.dumps(options)) as server, RawPeer(7, base_port, udp_port) as peer:

@@ -30,7 +30,10 @@ class ResumeReading(Effect):
 
 @dataclass(frozen=True, slots=True)
 class Transcribe(Effect):
-    """Transcribe a window; answer InferenceDone or InferenceFailed with its number."""
+    """Transcribe a window, in place of the one before if that still waits.
+
+    Say InferenceStarted with its number, and answer InferenceDone or InferenceFailed.
+    """
 
     window: Window
 

@@ -63,6 +63,13 @@ class StreamEnded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class InferenceStarted(Event):
+    """A context has begun with a window: it cannot be replaced by a longer one any more."""
+
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
 class InferenceDone(Event):
     """The words of a window, in the window's own time."""
 
@@ -122,7 +129,7 @@ class AcceptOverdue(Event):
 
 @dataclass(frozen=True, slots=True)
 class CutDue(Event):
-    """Internal: a window is ready to be taken."""
+    """Internal: a window is ready to be taken, or a longer one than that which still waits."""
 
 
 @dataclass(frozen=True, slots=True)

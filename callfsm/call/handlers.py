@@ -6,6 +6,7 @@ from callfsm.call import effects as ask
 from callfsm.call import events as ev
 from callfsm.call.call import Call
 from callfsm.call.segmenter import Cut
+from callfsm.call.windows import Window
 from callfsm.fsm.table import CancelTimer, Effect, Event, Raise, SetTimer
 from callfsm.words import Word, shifted
 
@@ -34,7 +35,9 @@ def silent_since(call: Call, _: Event) -> bool:
     return bool(call.merger.held) and not call.windows.has_speech
 
 
-def of_this_window(call: Call, event: ev.InferenceDone | ev.InferenceFailed) -> bool:
+def of_this_window(
+    call: Call, event: ev.InferenceStarted | ev.InferenceDone | ev.InferenceFailed
+) -> bool:
     return call.window is not None and call.window.number == event.window
 
 
@@ -84,7 +87,9 @@ def hear(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
 def hear_while_busy(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
     """The same, and have the sender wait when the buffer is full."""
     yield from hear(call, event)
-    if call.windows.is_full and not call.reading_paused:
+    if call.windows.can_grow:
+        yield Raise(ev.CutDue())
+    elif call.windows.is_full and not call.reading_paused:
         call.reading_paused = True
         yield ask.Note("reading_paused", f"{call.windows.buffered_s:.1f} s wait for inference")
         yield ask.PauseReading()
@@ -93,6 +98,12 @@ def hear_while_busy(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
 def pause(call: Call, _: ev.PauseElapsed) -> Iterator[Effect]:
     call.windows.pause()
     yield from ()
+
+
+def pause_while_busy(call: Call, _: ev.PauseElapsed) -> Iterator[Effect]:
+    call.windows.pause()
+    if call.windows.can_grow:
+        yield Raise(ev.CutDue())
 
 
 # ---------------------------------------------------------------- hanging up
@@ -140,7 +151,15 @@ def decide(call: Call) -> Iterator[Effect]:
 
 
 def take_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:
-    call.window = call.windows.take()
+    yield from _take(call, call.windows.take())
+
+
+def take_longer_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:
+    yield from _take(call, call.windows.grow())
+
+
+def _take(call: Call, window: Window) -> Iterator[Effect]:
+    call.window = window
     call.failures = 0
     if call.reading_paused and not call.windows.is_full:
         call.reading_paused = False
@@ -158,6 +177,11 @@ def transcribe(call: Call, _: ev.WindowTaken) -> Iterator[Effect]:
         yield ask.Transcribe(call.window)
 
 
+def begin(call: Call, _: ev.InferenceStarted) -> Iterator[Effect]:
+    call.windows.begin()
+    yield from ()
+
+
 def deduplicate(call: Call, event: ev.InferenceDone) -> Iterator[Effect]:
     """Merge the window's words into the call's text."""
     window, merger = call.window, call.merger
@@ -166,6 +190,7 @@ def deduplicate(call: Call, event: ev.InferenceDone) -> Iterator[Effect]:
     unaligned, failures = merger.unaligned, merger.failures
     committed = merger.merge(window, shifted(event.words, window.start_s))
     call.window = None
+    call.windows.begin()
     if merger.unaligned > unaligned:
         yield ask.Note("overlap_unaligned", f"window {window.number}")
     if merger.failures > failures:

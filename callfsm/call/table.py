@@ -73,6 +73,8 @@ ROWS: tuple[RowOf[Call], ...] = (
     # window_ready
     Row("window_ready", ev.WindowTaken, "inferring", do.transcribe),
     # inferring
+    Row("inferring", ev.InferenceStarted, STAY, do.begin, when=do.of_this_window),
+    Row("inferring", ev.CutDue, "window_ready", do.take_longer_window, note="it still waits"),
     Row("inferring", ev.InferenceDone, "deduping", do.deduplicate, when=do.of_this_window),
     Row("inferring", ev.InferenceFailed, "window_ready", do.try_again, when=do.first_failure),
     Row("inferring", ev.InferenceFailed, "buffering", do.give_up_window, when=do.of_this_window),
@@ -85,7 +87,7 @@ ROWS: tuple[RowOf[Call], ...] = (
     Row("forwarding", ev.AcceptOverdue, "buffering", do.report_not_accepted),
     # while the window or the text is on its way
     Row(BUSY, ev.AudioReceived, STAY, do.hear_while_busy, note="append; the next window waits"),
-    Row(BUSY, ev.PauseElapsed, STAY, do.pause),
+    Row(BUSY, ev.PauseElapsed, STAY, do.pause_while_busy),
     Row(BUSY, ev.StreamEnded, STAY, do.drain, note="what is left is cut afterwards"),
     Row(BUSY, ev.GraceElapsed, STAY, do.drain, when=do.reading),
     Row(BUSY, ev.GraceElapsed, STAY, do.wait_for_reader, note="reading is paused"),
@@ -96,7 +98,7 @@ ROWS: tuple[RowOf[Call], ...] = (
 INTERNAL = (ev.CutDue, ev.WindowTaken, ev.NewText, ev.NothingNew, ev.Drained)
 AUDIO = (ev.AudioReceived,)
 CONNECTION = (ev.AudioConnected, ev.ConnectFailed)
-INFERENCE = (ev.InferenceDone, ev.InferenceFailed)
+INFERENCE = (ev.InferenceStarted, ev.InferenceDone, ev.InferenceFailed)
 TIME_OUTS = (
     ev.GiveUp,
     ev.PauseElapsed,
@@ -167,7 +169,8 @@ REST = (
         "the time-out of another state",
     ),
     Rest("buffering", (ev.WindowTaken, ev.NewText, ev.NothingNew), Policy.REJECT, "internal"),
-    Rest(BUSY, INTERNAL, Policy.REJECT, "internal"),
+    Rest("inferring", tuple(e for e in INTERNAL if e is not ev.CutDue), Policy.REJECT, "internal"),
+    Rest("forwarding", INTERNAL, Policy.REJECT, "internal"),
     Rest(
         "window_ready",
         (ev.CutDue, ev.NewText, ev.NothingNew, ev.Drained),

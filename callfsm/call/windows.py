@@ -1,21 +1,23 @@
 """A call's audio between the socket and the engine: append samples, take windows.
 
-Audio is held companded, one byte a sample, and only as long as a window may still need it.
+Audio is held compact, and only as long as a window may still need it.
 Positions count samples from the start of the call: the call's audio time. Any chunking of the same
 audio gives the same windows; a property test says so.
 """
 
-from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from callfsm.audio import SAMPLE_RATE_HZ
-from callfsm.call.companding import compress, expand, to_pcm16
+from callfsm.call.clip import AudioStore, Clip
+from callfsm.call.companding import to_pcm16
+from callfsm.call.full_band import FullBandStore
 from callfsm.call.segmenter import Cut, Segmenter, Span
 from callfsm.call.settings import WindowSettings
 from callfsm.call.speech import FRAME_S, FRAME_SAMPLES, SpeechDetector
+from callfsm.call.telephone_band import TelephoneBandStore
 
 FRAME_BYTES = 2 * FRAME_SAMPLES
 SPEECH_CHUNK_S = 0.5  # senders with a speech detector send chunks at least this long
@@ -24,34 +26,41 @@ CHUNK_LIMIT_S = 32.0  # a whole chunk of the wire (2 000 000 bytes, 31.25 s) fit
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Audio to transcribe: float32, shape (n,), 16 kHz, and where it lies in the call's time."""
+    """Audio to transcribe, and where it lies in the call's time."""
 
     number: int  # 1, 2, … within the call
     start_s: float
-    samples: NDArray[np.float32]
+    audio: Clip
     cut: Cut
     overlaps: bool  # whether it begins with audio that the window before ended with
     fresh_s: float  # what lies before is context: utterances that earlier windows heard
 
     @property
     def end_s(self) -> float:
-        return self.start_s + len(self.samples) / SAMPLE_RATE_HZ
+        return self.start_s + self.audio.duration_s
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """float32, shape (n,), 16 kHz; made anew at each call."""
+        return self.audio.samples
 
 
 class WindowBuffer:
     """Cuts the audio of one call into windows, by `WindowSettings`."""
 
     __slots__ = (
-        "_base",
-        "_bytes",
         "_consumed",
         "_detector",
+        "_end",
         "_limit_s",
+        "_longest",
         "_rest",
         "_segmenter",
         "_settings",
         "_spans",
+        "_store",
         "_taken",
+        "_unstarted",
         "overflows",
     )
 
@@ -59,12 +68,15 @@ class WindowBuffer:
         self._settings = settings
         self._detector = detector
         self._segmenter = Segmenter(settings)
-        self._bytes = bytearray()  # companded samples from position `_base` on
-        self._base = 0
+        is_narrow = settings.telephone_band and settings.mode == "stream"
+        self._store: AudioStore = TelephoneBandStore() if is_narrow else FullBandStore()
+        self._end = 0  # samples heard
         self._rest = b""  # PCM of the frame that is not complete yet
-        self._spans: deque[Span] = deque()
+        self._spans: list[Span] = []
+        self._unstarted: Span | None = None  # taken last, and no context has begun with it
         self._taken = 0  # windows
         self._consumed = 0  # samples that are in a taken window
+        self._longest = round(max(settings.context_s, settings.buffer_s) * SAMPLE_RATE_HZ)
         self._limit_s = max(settings.buffer_s, CHUNK_LIMIT_S if settings.mode == "chunk" else 0.0)
         self.overflows = 0
 
@@ -82,7 +94,7 @@ class WindowBuffer:
     @property
     def held_bytes(self) -> int:
         """Memory of the audio held, context included."""
-        return len(self._bytes)
+        return self._store.held_bytes
 
     @property
     def heard_s(self) -> float:
@@ -116,11 +128,14 @@ class WindowBuffer:
     def append(self, samples: NDArray[np.float32]) -> None:
         """Add float32 samples, shape (n,), -1..1, of any number."""
         pcm = to_pcm16(samples)
-        self._bytes += compress(pcm).tobytes()
+        self._end += len(pcm)
         if self._settings.mode == "chunk":
+            self._store.append(pcm)
             return
         data = self._rest + pcm.astype("<i2", copy=False).tobytes()
         whole = len(data) - len(data) % FRAME_BYTES
+        if whole:
+            self._store.append(np.frombuffer(data, "<i2", whole // 2))
         for at in range(0, whole, FRAME_BYTES):
             is_speech = self._detector.is_speech(data[at : at + FRAME_BYTES])
             self._keep(self._segmenter.hear(is_speech))
@@ -163,19 +178,40 @@ class WindowBuffer:
             self._merge_all()
         elif not self._spans:
             self._keep(self._segmenter.look())
-        span = self._spans.popleft()
-        held = np.frombuffer(self._bytes, np.uint8)[span.start - self._base : span.end - self._base]
-        samples = expand(held)
-        del held  # a bytearray that is looked at cannot shrink
-        self._taken += 1
-        self._consumed = span.end
-        self._forget()
-        start_s, fresh_s = span.start / SAMPLE_RATE_HZ, span.fresh / SAMPLE_RATE_HZ
-        return Window(self._taken, start_s, samples, span.cut, span.overlaps, fresh_s)
+        return self._take(self._spans.pop(0))
 
     @property
-    def _end(self) -> int:
-        return self._base + len(self._bytes)
+    def can_grow(self) -> bool:
+        """Whether the window taken last still waits, and a longer one could take its place."""
+        return self._unstarted is not None and bool(self._spans) and self._grows(self._unstarted)
+
+    def grow(self) -> Window:
+        """In place of the window taken last, that and what has been cut since; of a look, the
+        window that it looked ahead at. Only when it `can_grow`."""
+        span = self._unstarted
+        if span is None or span.cut is Cut.EAGER:
+            span = self._spans.pop(0)
+        while self._spans and self._grows(span):
+            span = _merged(span, self._spans.pop(0))
+        return self._take(span)
+
+    def begin(self) -> None:
+        """A context has begun with the window taken last: it cannot grow any more."""
+        self._unstarted = None
+        self._forget()
+
+    def _grows(self, span: Span) -> bool:
+        """Whether the next span can be had together with this one."""
+        return span.cut is Cut.EAGER or self._spans[0].end - span.fresh <= self._longest
+
+    def _take(self, span: Span) -> Window:
+        audio = self._store.clip(span.start, span.end)
+        self._taken += 1
+        self._consumed = span.end
+        self._unstarted = span if self._settings.mode == "stream" else None
+        self._forget()
+        start_s, fresh_s = span.start / SAMPLE_RATE_HZ, span.fresh / SAMPLE_RATE_HZ
+        return Window(self._taken, start_s, audio, span.cut, span.overlaps, fresh_s)
 
     def _ends_quietly(self) -> bool:
         return self._segmenter.silence * FRAME_S >= self._settings.chunk_tail_s
@@ -186,15 +222,13 @@ class WindowBuffer:
 
     def _keep_chunk(self) -> None:
         """Make what came since the last chunk one window, if anything did."""
-        start = self._spans[-1].end if self._spans else self._base
+        start = self._spans[-1].end if self._spans else self._consumed
         if start < self._end:
             self._keep(Span(start, self._end, Cut.CHUNK, overlaps=False, fresh=start))
 
     def _merge_all(self) -> None:
         self._keep(self._segmenter.flush(Cut.OVERFLOW))
-        first, last = self._spans[0], self._spans[-1]
-        self._spans.clear()
-        self._spans.append(replace(first, end=last.end, cut=last.cut))
+        self._spans = [_merged(self._spans[0], self._spans[-1])]
         self.overflows += 1
 
     def _forget(self) -> None:
@@ -202,6 +236,11 @@ class WindowBuffer:
         keep = self._consumed if self._settings.mode == "chunk" else self._segmenter.keeps_from
         if self._spans:
             keep = min(keep, self._spans[0].start)
-        drop = max(0, min(keep - self._base, len(self._bytes)))
-        del self._bytes[:drop]
-        self._base += drop
+        if self._unstarted is not None:
+            keep = min(keep, self._unstarted.fresh)
+        self._store.forget(keep)
+
+
+def _merged(first: Span, last: Span) -> Span:
+    """Both, and all between them. The context is the last one's, where that still is context."""
+    return replace(first, start=min(last.start, first.fresh), end=last.end, cut=last.cut)

@@ -106,5 +106,6 @@ def settings_of(looks: bool) -> CallSettings:
             context_s=0.0,
             lead_in_s=0.0,
             eager_step_s=0.2 if looks else 0.0,
+            telephone_band=False,  # loud is then one byte, wherever it is
         )
     )

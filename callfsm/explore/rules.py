@@ -10,7 +10,7 @@ from callfsm.call.call import Call
 from callfsm.call.handlers import GRACE, HELD, PAUSE
 from callfsm.explore.surroundings import Surroundings
 from callfsm.fsm.machine import Turn, UnexpectedEvent
-from callfsm.inference.pool import Pool
+from callfsm.inference.pool import Pool, Worker
 from callfsm.link.link import Link
 
 
@@ -45,7 +45,7 @@ def call_at_rest(call: Call, timers: Collection[str], around: Surroundings) -> I
 
 def inference_at_rest(pool: Pool) -> Iterator[str]:
     """No window waits for a context that waits for a window."""
-    if pool.idle and pool.waiting:
+    if pool.those(Worker.IDLE) and pool.waiting:
         yield "deadlock: a window waits, and so does a context"
 
 

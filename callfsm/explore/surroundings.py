@@ -239,6 +239,8 @@ class Surroundings:
                 self.context = "loading"
             case inf.RunBatch(requests=requests):
                 self.running, self.context = requests, "running"
+                for request in requests:
+                    yield CALL, ev.InferenceStarted(request.window)
             case inf.AbortBatch():
                 self.context = "aborted"
             case inf.Answer():
@@ -255,9 +257,10 @@ class Surroundings:
 
     def _submit(self, window: Window) -> Event:
         number = window.number
-        if self.in_flight:
-            self.problems.append(f"two windows in flight: {min(self.in_flight)} and {number}")
-        self.in_flight.add(number)
+        for other in self.in_flight:
+            if self.spans[other][0] != window.start_s:  # else it has grown, and takes its place
+                self.problems.append(f"two windows in flight: {other} and {number}")
+        self.in_flight = {number}
         self.spans[number] = (window.start_s, window.end_s)
         self.asked[number] = self.asked.get(number, 0) + 1
         if window.cut is Cut.EAGER:

@@ -17,6 +17,17 @@ from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.words import Word
 
 
+class Audio(Protocol):
+    """Audio that waits for a worker, in whatever form takes little memory."""
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """float32 mono, shape (n,), -1..1, at 16 kHz."""
+
+    @property
+    def duration_s(self) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class AudioWindow:
     """One window to transcribe: `samples` is float32 mono, shape (n,), -1..1, at 16 kHz."""

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from callfsm.fsm.table import Effect, Event
-from callfsm.inference.engine import AudioWindow, Transcript
+from callfsm.inference.engine import Audio, Transcript
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,15 +14,16 @@ class Request:
     owner: Hashable
     call_id: int
     window: int
-    audio: AudioWindow
+    audio: Audio
     submitted_s: float
     deadline_s: float  # the earliest is served first
+    eager: bool = False  # a look ahead, which gives way to every window that is not
 
 
 # ---------------------------------------------------------------- events
 @dataclass(frozen=True, slots=True)
 class Submitted(Event):
-    """A call wants a window transcribed."""
+    """A call wants a window transcribed, in place of what it has waiting."""
 
     request: Request
 
@@ -98,10 +99,20 @@ class LoadContext(Effect):
 
 @dataclass(frozen=True, slots=True)
 class RunBatch(Effect):
-    """Transcribe these windows on this context; answer BatchDone or BatchFailed."""
+    """Transcribe these windows on this context; answer BatchDone or BatchFailed.
+
+    Their owners are told that it has begun.
+    """
 
     context: int
     requests: tuple[Request, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced(Effect):
+    """A waiting request was forgotten for a later one of its owner."""
+
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,15 @@
 """The model behind the inference actor: the queue, and who works on what.
 
-Requests wait in the order of their deadlines, so a final window goes before a look ahead, and
-among windows of the same kind the one that waits longest goes first: fair between calls, since a
-call never has more than one request.
+Every owner has one place in the queue; a later request of its takes that place, and keeps the
+deadline. So nobody waits twice, and the queue is never longer than there are calls. Looks ahead
+come after everything else, and never share a batch with it: a window that somebody waits for is
+delayed by no look that has not begun. Among the rest the earliest deadline is first, which is fair
+between calls.
 """
 
-import heapq
 from collections.abc import Hashable, Iterator
+from dataclasses import replace
+from enum import Enum
 from itertools import count
 
 from callfsm.fsm.table import CancelTimer, Effect, Event, Raise, SetTimer
@@ -15,32 +18,30 @@ from callfsm.inference.events import Request
 
 RELOAD_AFTER_S = 1.0  # doubled at each failure in a row
 RELOAD_AFTER_MAX_S = 60.0
+ALIKE_S = 2.0  # windows whose lengths differ by less are padded to about the same
+
+
+class Worker(Enum):
+    """What a context does."""
+
+    LOADING = "loading"  # and warming up
+    IDLE = "idle"
+    BUSY = "busy"
+    FAILED = "failed"  # waits to be loaded again
 
 
 class Pool:
     """One or more contexts and the requests that wait for them."""
 
-    __slots__ = (
-        "_contexts",
-        "_order",
-        "_queue",
-        "batch",
-        "failures",
-        "idle",
-        "loading",
-        "running",
-        "state",
-    )
+    __slots__ = ("_order", "_queue", "batch", "failures", "running", "state", "workers")
 
     def __init__(self, contexts: int, batch: int = 1) -> None:
         self.state = ""
-        self._contexts = contexts
         self.batch = batch  # windows that one run takes
-        self.loading = set(range(contexts))
-        self.idle: set[int] = set()
+        self.workers = dict.fromkeys(range(contexts), Worker.LOADING)
         self.running: dict[int, tuple[Request, ...]] = {}
         self.failures: dict[int, int] = {}  # in a row, by context
-        self._queue: list[tuple[float, int, Request]] = []
+        self._queue: dict[Hashable, tuple[int, Request]] = {}  # by owner
         self._order = count()
 
     @property
@@ -49,53 +50,80 @@ class Pool:
         return len(self._queue)
 
     @property
-    def has_spare(self) -> bool:
-        """Whether a request submitted now would run at once."""
-        return bool(self.idle) and not self._queue
-
-    @property
     def busy(self) -> float:
         """The share of the contexts that work."""
-        return len(self.running) / self._contexts
+        return len(self.running) / len(self.workers)
 
-    def push(self, request: Request) -> None:
-        heapq.heappush(self._queue, (request.deadline_s, next(self._order), request))
+    def those(self, state: Worker) -> list[int]:
+        """The contexts in this state."""
+        return [context for context, worker in self.workers.items() if worker is state]
+
+    def push(self, request: Request) -> Request | None:
+        """Queue a request; what its owner had waiting, if anything, is forgotten and returned."""
+        order, before = self._queue.get(request.owner, (next(self._order), None))
+        if before is not None and before.eager == request.eager:
+            request = replace(request, submitted_s=before.submitted_s, deadline_s=before.deadline_s)
+        self._queue[request.owner] = order, request
+        return before
 
     def pop_batch(self) -> tuple[Request, ...]:
-        """The most urgent requests, as many as one run takes."""
-        size = min(self.batch, len(self._queue))
-        return tuple(heapq.heappop(self._queue)[-1] for _ in range(size))
+        """The most urgent request, and as many with it as one run takes: looks with looks only,
+        those of about its length first, then the most urgent of the others."""
+        entries = sorted(self._queue.values(), key=_urgency)
+        first = entries[0][1]
+        mates = [request for _, request in entries if request.eager == first.eager]
+        mates.sort(key=lambda other: _differs(first, other))
+        batch = tuple(mates[: self.batch])
+        for request in batch:
+            del self._queue[request.owner]
+        return batch
+
+    def pop_all(self) -> list[Request]:
+        """Everything that waits, most urgent first."""
+        requests = [request for _, request in sorted(self._queue.values(), key=_urgency)]
+        self._queue.clear()
+        return requests
 
     def withdraw(self, owner: Hashable, window: int) -> None:
-        kept = [e for e in self._queue if (e[2].owner, e[2].window) != (owner, window)]
-        heapq.heapify(kept)
-        self._queue = kept
+        if owner in self._queue and self._queue[owner][1].window == window:
+            del self._queue[owner]
+
+
+def _urgency(entry: tuple[int, Request]) -> tuple[bool, float, int]:
+    order, request = entry
+    return request.eager, request.deadline_s, order
+
+
+def _differs(first: Request, other: Request) -> bool:
+    return abs(first.audio.duration_s - other.audio.duration_s) > ALIKE_S
 
 
 # ---------------------------------------------------------------- handlers
 def load_all(pool: Pool) -> Iterator[Effect]:
-    for context in sorted(pool.loading):
+    for context in pool.workers:
         yield ev.LoadContext(context)
 
 
 def queue(pool: Pool, event: ev.Submitted) -> Iterator[Effect]:
-    pool.push(event.request)
+    before = pool.push(event.request)
+    if before is not None:
+        yield ev.Replaced(before)
     yield from dispatch(pool)
 
 
 def dispatch(pool: Pool) -> Iterator[Effect]:
     """Give every idle context work, as long as there is any."""
-    while pool.idle and pool.waiting:
-        context = min(pool.idle)
-        pool.idle.discard(context)
+    for context in pool.those(Worker.IDLE):
+        if not pool.waiting:
+            break
+        pool.workers[context] = Worker.BUSY
         pool.running[context] = pool.pop_batch()
         yield ev.RunBatch(context, pool.running[context])
 
 
 def admit(pool: Pool, event: ev.ContextReady) -> Iterator[Effect]:
-    pool.loading.discard(event.context)
+    pool.workers[event.context] = Worker.IDLE
     pool.failures.pop(event.context, None)
-    pool.idle.add(event.context)
     yield from dispatch(pool)
 
 
@@ -108,9 +136,9 @@ def admit_first(pool: Pool, event: ev.ContextReady) -> Iterator[Effect]:
 
 def set_aside(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:
     """Without this context for now; without any, nobody can be served."""
-    pool.loading.discard(event.context)
+    pool.workers[event.context] = Worker.FAILED
     pool.failures[event.context] = 1
-    if not pool.loading:
+    if not pool.those(Worker.LOADING):
         yield from _refuse_waiting(pool, event.error)
         yield ev.PoolBroken(event.error)
         yield Raise(ev.NoneLeft())
@@ -118,23 +146,25 @@ def set_aside(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:
 
 def answer(pool: Pool, event: ev.BatchDone) -> Iterator[Effect]:
     yield from _answers(pool, event)
-    pool.idle.add(event.context)
+    pool.workers[event.context] = Worker.IDLE
     yield from dispatch(pool)
 
 
 def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
     """Tell the callers, and load the context anew: its memory is in doubt."""
     yield from _answers(pool, event)
-    pool.loading.add(event.context)
+    pool.workers[event.context] = Worker.LOADING
     yield ev.LoadContext(event.context)
 
 
 def reload_later(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:
+    pool.workers[event.context] = Worker.FAILED
     pool.failures[event.context] = pool.failures.get(event.context, 0) + 1
     yield _reload_timer(pool, event.context)
 
 
 def reload(pool: Pool, event: ev.ReloadDue) -> Iterator[Effect]:
+    pool.workers[event.context] = Worker.LOADING
     yield ev.LoadContext(event.context)
 
 
@@ -153,7 +183,7 @@ def refuse(pool: Pool, event: ev.Submitted) -> Iterator[Effect]:
 def stop(pool: Pool, _: Event) -> Iterator[Effect]:
     """Refuse what waits, let run what runs."""
     yield from _refuse_waiting(pool, "the service stops")
-    for context in pool.loading:
+    for context in pool.those(Worker.FAILED):
         yield CancelTimer(f"reload {context}")
     if not pool.running:
         yield Raise(ev.AllIdle())
@@ -161,6 +191,7 @@ def stop(pool: Pool, _: Event) -> Iterator[Effect]:
 
 def finish(pool: Pool, event: ev.BatchDone | ev.BatchFailed) -> Iterator[Effect]:
     yield from _answers(pool, event)
+    pool.workers[event.context] = Worker.IDLE
     if not pool.running:
         yield Raise(ev.AllIdle())
 
@@ -180,9 +211,8 @@ def _answers(pool: Pool, event: ev.BatchDone | ev.BatchFailed) -> Iterator[Effec
 
 
 def _refuse_waiting(pool: Pool, why: str) -> Iterator[Effect]:
-    while pool.waiting:
-        for request in pool.pop_batch():
-            yield ev.Answer(request, None, why)
+    for request in pool.pop_all():
+        yield ev.Answer(request, None, why)
 
 
 def _reload_timer(pool: Pool, context: int) -> SetTimer:

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from callfsm.call.companding import to_pcm16
+from callfsm.call.full_band import FullBandClip
+from callfsm.call.telephone_band import TelephoneBandClip
 from callfsm.errors import CallfsmError
 from callfsm.fsm.table import CancelTimer, SetTimer
 
@@ -61,6 +63,8 @@ class Encoder:
             str: json.dumps,
             tuple: self._sequence,
             np.ndarray: samples,
+            FullBandClip: lambda clip: samples(clip.samples),
+            TelephoneBandClip: lambda clip: samples(clip.samples),
             SetTimer: self._timer,
             CancelTimer: self._timer,
         }

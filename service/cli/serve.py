@@ -50,6 +50,9 @@ def serve(
     window_s: Annotated[float | None, _option("window_s")] = None,
     overlap_s: Annotated[float | None, _option("overlap_s")] = None,
     stride_s: Annotated[float | None, _option("stride_s")] = None,
+    telephone_band: Annotated[
+        bool | None, _option("telephone_band", "--telephone-band/--full-band")
+    ] = None,
     buffer_s: Annotated[float | None, _option("buffer_s")] = None,
     pause_s: Annotated[float | None, _option("pause_s")] = None,
     context_s: Annotated[float | None, _option("context_s")] = None,

@@ -88,6 +88,7 @@ def _perform(
         [transcript] = engine.transcribe([AudioWindow(effect.window.samples)])
         heard.windows.append(effect.window)
         heard.transcripts.append(transcript)
+        actor.tell(ev.InferenceStarted(effect.window.number))
         done = ev.InferenceDone(effect.window.number, transcript.words)
         window_s = effect.window.end_s - effect.window.start_s
         runtime.set_timer(actor, "inference", window_s * INFERENCE_PER_S, done)

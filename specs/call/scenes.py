@@ -58,6 +58,7 @@ TWELVE = "one two three four five six seven eight nine ten eleven twel"
 END = ev.StreamEnded(ev.EndReason.END_OF_STREAM)
 CONNECT = (ev.Registered(), ev.AudioConnected())
 WINDOW_1 = chunk(1.0)  # cut at its pause, at once
+STARTED_1 = ev.InferenceStarted(1)
 TEXT_1 = done(1, "hello there")
 
 
@@ -70,9 +71,14 @@ def buffering(windows: WindowSettings | None = None) -> Scenario[Call]:
     return registered(windows).after(*CONNECT)
 
 
-def inferring(windows: WindowSettings | None = None) -> Scenario[Call]:
-    """Window 1 is with the inference actor; it ended in a pause, and nothing else was heard."""
+def waiting(windows: WindowSettings | None = None) -> Scenario[Call]:
+    """Window 1, which ended in a pause, waits for a context; nothing else was heard."""
     return buffering(windows).after(WINDOW_1)
+
+
+def inferring(windows: WindowSettings | None = None) -> Scenario[Call]:
+    """A context has begun with window 1; it ended in a pause, and nothing else was heard."""
+    return waiting(windows).after(STARTED_1)
 
 
 def forwarding(windows: WindowSettings | None = None) -> Scenario[Call]:

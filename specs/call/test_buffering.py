@@ -285,6 +285,7 @@ def test_chunk_mode_takes_one_chunk_at_a_time() -> None:
     ignored=[
         ev.Registered(),
         STALE_RESULT,
+        ev.InferenceStarted(1),
         STALE_FAILURE,
         STALE_ACCEPT,
         ev.HeldWordsElapsed(),

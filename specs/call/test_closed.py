@@ -45,6 +45,7 @@ def test_nothing_is_left(runtime: SimulatedRuntime) -> None:
         ev.Bye(),
         ev.StreamEnded(EndReason.SHUTDOWN),
         STALE_RESULT,
+        ev.InferenceStarted(1),
         STALE_FAILURE,
         STALE_ACCEPT,
         ev.GiveUp(),

@@ -120,6 +120,7 @@ def test_two_looks_that_agree() -> None:
         ev.Bye(),
         ev.StreamEnded(EndReason.END_OF_STREAM),
         STALE_RESULT,
+        ev.InferenceStarted(1),
         STALE_FAILURE,
         STALE_ACCEPT,
         ev.GiveUp(),

@@ -120,7 +120,7 @@ def test_held_words_are_postponed(runtime: SimulatedRuntime) -> None:
 
 
 @every_other_event(
-    ignored=[ev.Registered(), STALE_RESULT, STALE_FAILURE, STALE_ACCEPT],
+    ignored=[ev.Registered(), STALE_RESULT, ev.InferenceStarted(1), STALE_FAILURE, STALE_ACCEPT],
     postponed=[ev.HeldWordsElapsed()],
     rejected=[
         ev.AudioConnected(),

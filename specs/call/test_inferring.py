@@ -22,10 +22,12 @@ from specs.call.scenes import (
     STALE_ACCEPT,
     STALE_FAILURE,
     STALE_RESULT,
+    STARTED_1,
     TEXT_1,
     TWELVE,
     WINDOW_1,
     asked,
+    buffering,
     chunk,
     done,
     failed,
@@ -33,6 +35,7 @@ from specs.call.scenes import (
     heard,
     inferring,
     live,
+    waiting,
     words,
 )
 from specs.policies import every_other_event
@@ -72,9 +75,11 @@ def test_stale_failure() -> None:
 
 def test_failed_once() -> None:
     """A window that fails is tried once more, as it was."""
-    call = inferring()
+    call = waiting()
     window = call.the(Transcribe).window
-    call.when(failed(1)).then("inferring", Note("inference_retried", "out of memory"), Transcribe)
+    call.after(STARTED_1).when(failed(1)).then(
+        "inferring", Note("inference_retried", "out of memory"), Transcribe
+    )
     assert call.the(Transcribe).window is window
 
 
@@ -151,9 +156,57 @@ def test_overflow_is_one_window() -> None:
 
 def test_overlap_after_overflow() -> None:
     """A window cut by overflow may end in mid-word: the next one hears its last second again."""
-    call = inferring().after(*FILLED, heard(0.5), done(1, "")).after(heard(3.98), heard(0.02))
+    call = inferring().after(*FILLED, heard(0.5), done(1, ""))
+    call.after(ev.InferenceStarted(2), heard(3.98), heard(0.02))
     call.when(done(2, ""))
     assert asked(call) == (Cut.FULL, 10.5, 15.5)
+
+
+# ---------------------------------------------------------------- while the window waits
+def test_started() -> None:
+    """Once a context has begun with the window, what is cut waits for the answer."""
+    waiting().when(STARTED_1).then("inferring")
+    inferring().when(chunk(1.0)).then("inferring")
+
+
+def test_waiting_window_grows() -> None:
+    """A window that waits when the next one is complete becomes one with it: it costs less."""
+    call = waiting().when(chunk(1.0)).then("inferring", Transcribe)
+    assert asked(call) == (Cut.PAUSE, 0.0, 2.0)
+    call.when(done(1, "half of it")).then_policy(Policy.IGNORE)
+    call.when(done(2, "all of it"))
+    assert forwarded(call) == "all of it"
+
+
+def test_waiting_window_grows_at_a_pause() -> None:
+    """A pause on the clock completes a window too."""
+    call = waiting().after(heard(2.0)).when(ev.PauseElapsed()).then("inferring", Transcribe)
+    assert asked(call) == (Cut.STALL, 0.0, 3.0)
+
+
+def test_another_window_started() -> None:
+    """That a context began with the window that was replaced does not stop the longer one."""
+    call = waiting().after(chunk(1.0)).when(STARTED_1)
+    call.then_policy(Policy.IGNORE)
+    call.when(chunk(1.0)).then("inferring", Transcribe)
+    assert asked(call) == (Cut.PAUSE, 0.0, 3.0)
+
+
+def test_look_gives_way() -> None:
+    """A look that still waits when its window is complete is replaced by that window."""
+    call = buffering().after(heard(1.0, load=0.0))
+    assert asked(call) == (Cut.EAGER, 0.0, 1.0)
+    call.when(chunk(1.0))
+    assert asked(call) == (Cut.PAUSE, 0.0, 2.0)
+
+
+def test_window_grows_to_fifteen_seconds() -> None:
+    """A longer window would cost no less; then the buffer fills, and the sender has to wait."""
+    call = waiting().after(heard(5.0), heard(4.0), heard(4.0))
+    assert asked(call) == (Cut.FULL, 0.0, 14.0)
+    call.after(heard(4.0)).when(heard(5.0))
+    waits = Note("reading_paused", "10.0 s wait for inference")
+    call.then("inferring", WAIT_FOR_PAUSE, waits, PauseReading())
 
 
 # ---------------------------------------------------------------- hanging up meanwhile
@@ -202,7 +255,7 @@ def test_grace_elapsed_while_reading_is_paused() -> None:
 
 def test_last_words_behind_a_full_buffer(runtime: SimulatedRuntime) -> None:
     """Audio still in the socket when the buffer was full is read after a BYE, however late."""
-    call = live(runtime).after(*CONNECT, WINDOW_1, *FILLED, ev.Bye()).advance(60)
+    call = live(runtime).after(*CONNECT, WINDOW_1, STARTED_1, *FILLED, ev.Bye()).advance(60)
     call.when(done(1, "")).then("inferring", ResumeReading(), Transcribe)
     call.after(chunk(1.0), done(2, "")).when(END)
     assert call.state == "inferring"
@@ -250,7 +303,6 @@ def test_held_words_when_the_next_window_is_lost(runtime: SimulatedRuntime) -> N
         ev.GiveUp(),
         ev.IdleElapsed(),
         ev.AcceptOverdue(),
-        ev.CutDue(),
         ev.WindowTaken(),
         NEW_TEXT,
         ev.NothingNew(),

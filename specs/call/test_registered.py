@@ -123,7 +123,7 @@ def test_shutdown() -> None:
 
 
 @every_other_event(
-    ignored=[STALE_RESULT, STALE_FAILURE],
+    ignored=[STALE_RESULT, ev.InferenceStarted(1), STALE_FAILURE],
     rejected=[
         heard(0.02),
         STALE_ACCEPT,

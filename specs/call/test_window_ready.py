@@ -13,6 +13,7 @@ from specs.call.scenes import (
     STALE_ACCEPT,
     STALE_FAILURE,
     STALE_RESULT,
+    STARTED_1,
     TEXT_1,
     a_call,
     asked,
@@ -56,7 +57,7 @@ def test_windows_are_numbered() -> None:
 
 def test_full_windows_overlap() -> None:
     """After a full window the next one begins with the last second of it."""
-    call = buffering().after(heard(5.0), heard(3.0), heard(1.0), TEXT_1)
+    call = buffering().after(heard(5.0), STARTED_1, heard(3.0), heard(1.0), TEXT_1)
     call.when(ev.TextAccepted(1))
     assert asked(call) == (Cut.FULL, 4.0, 9.0)
     assert call.the(Transcribe).window.overlaps
@@ -99,6 +100,7 @@ def test_context_of_a_full_window() -> None:
         ev.Bye(),
         ev.StreamEnded(EndReason.END_OF_STREAM),
         STALE_RESULT,
+        ev.InferenceStarted(1),
         STALE_FAILURE,
         STALE_ACCEPT,
         ev.GiveUp(),

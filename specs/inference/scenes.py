@@ -1,7 +1,10 @@
 """A pool of contexts brought into each of its states on the way that a real one takes."""
 
+from functools import cache
+
 import numpy as np
 
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.inference import events as ev
 from callfsm.inference.engine import AudioWindow, Transcript
 from callfsm.inference.pool import Pool
@@ -9,20 +12,33 @@ from callfsm.inference.table import inference_machine
 from callfsm.testing import Scenario, given
 from callfsm.words import Word
 
-AUDIO = AudioWindow(np.zeros(0, np.float32))
 TRANSCRIPT = Transcript((Word("hello", 0.0, 0.4),), inference_s=0.1)
 NO_MORE = "the inference actor does not take requests any more"
 
 
-def request(call: int, *, window: int = 1, due_s: float = 1.0) -> ev.Request:
-    """A window of `call` that is wanted by `due_s`."""
+@cache
+def _silence(length_s: float) -> AudioWindow:
+    """The same for the same length, so that requests can be compared."""
+    return AudioWindow(np.zeros(round(length_s * SAMPLE_RATE_HZ), np.float32))
+
+
+def request(
+    call: int,
+    *,
+    window: int = 1,
+    due_s: float = 1.0,
+    eager: bool = False,
+    length_s: float = 0.0,
+) -> ev.Request:
+    """A window of `call`, so long, that is wanted by `due_s`."""
     return ev.Request(
         owner=f"call {call}",
         call_id=call,
         window=window,
-        audio=AUDIO,
+        audio=_silence(length_s),
         submitted_s=0.0,
         deadline_s=due_s,
+        eager=eager,
     )
 
 

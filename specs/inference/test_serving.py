@@ -2,8 +2,8 @@
 
 from callfsm.fsm.table import Event, Policy, SetTimer
 from callfsm.inference import events as ev
-from callfsm.inference.events import AbortBatch, Answer, LoadContext, RunBatch
-from callfsm.inference.pool import Pool
+from callfsm.inference.events import AbortBatch, Answer, LoadContext, Replaced, RunBatch
+from callfsm.inference.pool import Pool, Worker
 from callfsm.inference.table import inference_machine
 from callfsm.runtimes.simulated import SimulatedRuntime
 from callfsm.testing import simulate
@@ -19,6 +19,8 @@ from specs.inference.scenes import (
     withdrawn,
 )
 from specs.policies import every_other_event
+
+LENGTHS_S = ((2, 5.0), (3, 14.0), (4, 6.5))  # by call
 
 
 # ---------------------------------------------------------------- the queue
@@ -42,9 +44,42 @@ def test_two_contexts_pool() -> None:
 
 def test_most_urgent_first() -> None:
     """Of the requests that wait, the one that is due first is served first."""
-    look_ahead, final = submitted(2, due_s=4.0), submitted(3, due_s=1.5)
-    pool = serving().after(submitted(1), look_ahead, final).when(batch_done(0))
-    assert pool.the(RunBatch).requests == (final.request,)
+    pool = serving().after(submitted(1), submitted(2, due_s=4.0), submitted(3, due_s=1.5))
+    assert pool.when(batch_done(0)).the(RunBatch).requests == (request(3, due_s=1.5),)
+
+
+def test_looks_give_way() -> None:
+    """A look ahead is served after every window that is none, however long it has waited."""
+    look, final = request(2, due_s=0.5, eager=True), request(3, due_s=9.0)
+    pool = serving().after(submitted(1), ev.Submitted(look), ev.Submitted(final))
+    assert pool.when(batch_done(0)).the(RunBatch).requests == (final,)
+    assert pool.when(batch_done(0)).the(RunBatch).requests == (look,)
+
+
+def test_longer_window_replaces_the_one_that_waits() -> None:
+    """A call has one place in the queue: a later window takes it, with the deadline it had."""
+    pool = serving().after(submitted(1), submitted(2), submitted(3, due_s=1.5))
+    pool.when(ev.Submitted(request(2, window=2, due_s=9.0))).then("serving", Replaced(request(2)))
+    assert pool.model.waiting == 2
+    pool.when(batch_done(0))
+    assert pool.the(RunBatch).requests == (request(2, window=2),)
+
+
+def test_window_replaces_the_look_that_waits() -> None:
+    """A look that still waits when its call has a window gives it its place, as a window."""
+    look, final = request(2, due_s=0.5, eager=True), request(2, window=2, due_s=2.0)
+    pool = serving().after(submitted(1), ev.Submitted(look), submitted(3, due_s=1.5))
+    pool.when(ev.Submitted(final)).then("serving", Replaced(look))
+    assert pool.when(batch_done(0)).the(RunBatch).requests == (request(3, due_s=1.5),)
+    assert pool.when(batch_done(0)).the(RunBatch).requests == (final,)
+
+
+def test_window_that_runs_is_not_replaced() -> None:
+    """A window that a context has begun with is answered, whatever its call wants meanwhile."""
+    pool = serving().after(submitted(1))
+    pool.when(ev.Submitted(request(1, window=2))).then("serving")
+    pool.when(batch_done(0))
+    pool.then("serving", Answer(request(1), TRANSCRIPT), RunBatch(0, (request(1, window=2),)))
 
 
 def test_fair_between_equals() -> None:
@@ -66,11 +101,27 @@ def test_batch() -> None:
     )
 
 
-def test_spare_context() -> None:
-    """A context is spare when it is idle and nothing waits: then looks ahead cost nobody time."""
-    pool = serving().model
-    assert pool.has_spare
-    assert not serving().after(submitted(1)).model.has_spare
+def test_batch_of_like_length() -> None:
+    """The most urgent window goes first; with it go those of about its length, before others."""
+    first, other, alike = (request(n, length_s=length_s) for n, length_s in LENGTHS_S)
+    pool = serving(batch=2).after(submitted(1), *map(ev.Submitted, (first, other, alike)))
+    assert pool.when(batch_done(0)).the(RunBatch).requests == (first, alike)
+    assert pool.when(batch_done(0, windows=2)).the(RunBatch).requests == (other,)
+
+
+def test_batch_is_filled() -> None:
+    """Windows of other lengths fill a batch that has room."""
+    first, other, alike = (request(n, length_s=length_s) for n, length_s in LENGTHS_S)
+    pool = serving(batch=3).after(submitted(1), *map(ev.Submitted, (first, other, alike)))
+    assert pool.when(batch_done(0)).the(RunBatch).requests == (first, alike, other)
+
+
+def test_no_look_in_a_batch_of_windows() -> None:
+    """A look would make the others of its batch wait: it goes with looks only."""
+    looks = tuple(request(n, eager=True) for n in (3, 4))
+    pool = serving(batch=4).after(submitted(1), *map(ev.Submitted, looks), submitted(2))
+    assert pool.when(batch_done(0)).the(RunBatch).requests == (request(2),)
+    assert pool.when(batch_done(0)).the(RunBatch).requests == looks
 
 
 # ---------------------------------------------------------------- nobody waits any more
@@ -120,6 +171,16 @@ def test_reload_failed() -> None:
     """A context that cannot be loaded anew is tried again after a second."""
     pool = serving().after(submitted(1), batch_failed(0)).when(load_failed(0))
     pool.then("serving", SetTimer("reload 0", 1.0, ev.ReloadDue(0)))
+
+
+def test_what_contexts_do() -> None:
+    """A context is loading, idle, busy, or failed until it is loaded again."""
+    pool = loading(contexts=2).after(load_failed(0))
+    assert pool.model.workers == {0: Worker.FAILED, 1: Worker.LOADING}
+    pool.after(ev.ContextReady(1), ev.ReloadDue(0))
+    assert pool.model.workers == {0: Worker.LOADING, 1: Worker.IDLE}
+    pool.after(submitted(1))
+    assert pool.model.workers == {0: Worker.LOADING, 1: Worker.BUSY}
 
 
 def test_reload_back_off(runtime: SimulatedRuntime) -> None:
