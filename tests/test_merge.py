@@ -318,9 +318,9 @@ def test_agreement_counts_from_the_start() -> None:
 
 # ------------------------------------------------ what was only just said
 def test_a_look_commits_nothing_that_was_only_just_said(merger: Merger) -> None:
-    """Half a second must have been heard after a word before two looks commit it."""
-    merger.merge(window(0.0, 1.3, Cut.EAGER), at(0.2, "three to re"))
-    new = merger.merge(window(0.0, 1.69, Cut.EAGER), at(0.2, "three to re record"))
+    """Some of what follows a word must have been heard before two looks commit it."""
+    merger.merge(window(0.0, 1.2, Cut.EAGER), at(0.2, "three to re"))
+    new = merger.merge(window(0.0, 1.55, Cut.EAGER), at(0.2, "three to re record"))
     assert (as_text(new), as_text(merger.held)) == ("three", "to re record")
 
 

@@ -26,9 +26,9 @@ class WindowSettings:
     context_busy_s: float = 10.0  # the same, when the contexts have no time to spare
     lead_in_s: float = 0.3  # kept before the first sound of speech, so that no onset is lost
     chunk_tail_s: float = 0.06  # a speech chunk that ends with this much silence ends in a pause
-    eager_step_s: float = 0.5  # of new speech between looks at a growing window; 0: none
+    eager_step_s: float = 0.3  # of new speech between looks at a growing window; 0: none
     telephone_band: bool = True  # hold up to 3.4 kHz at 4 KB/s; else up to 8 kHz at 16 KB/s
-    lookahead_s: float = 0.5  # a look commits no word with less speech than this after it
+    lookahead_s: float = 0.4  # a look commits no word with less speech than this after it
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.window_s <= 30.0:
