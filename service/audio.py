@@ -25,7 +25,7 @@ from service.wire import END_OF_STREAM, Audio, AudioDecoder, EndOfStream, Hello,
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 2.0  # PROTOCOL.md 2.1
-READ_BYTES = 65_536  # a second of audio
+READ_BYTES = 16_384  # a quarter of a second of audio: what a call that must wait holds of it
 ECHOES = 64  # texts that wait for a peer to read them
 LAST_WRITE_S = 1.0  # for the end mark; then the connection is dropped
 # A call that asks for a break has a full buffer, and on top of it comes what waits in its mailbox:
