@@ -173,7 +173,7 @@ def transcribe(number: int, samples: int, cut: str, start_s: float = 0.0) -> dic
     window = {
         "number": number,
         "start_s": start_s,
-        "samples": {"samples": samples},
+        "audio": {"samples": samples},
         "cut": {"Cut": cut},
     }
     return {"Transcribe": {"window": {"Window": window}}}

@@ -55,7 +55,7 @@ def spans(log: Log) -> list[tuple[int, int]]:
 def window_end(window: dict[str, Any]) -> int:
     """The position after a window's last sample."""
     start: float = window["start_s"]
-    samples: int = window["samples"]["samples"]
+    samples: int = window["audio"]["samples"]
     return round(start * SAMPLE_RATE_HZ) + samples
 
 
