@@ -1,10 +1,11 @@
 """What the settings of windows do to accuracy and latency: simulated calls with the real model.
 
-    python -m benchmarks.stream_settings --minutes 10 --looks context_s=10 lookahead_s=0.8
+    python -m benchmarks.stream_settings --minutes 10 --load 0.3 context_s=10 lookahead_s=0.8
 
-Prints one line: the pooled WER, and how long after a word its text came where inference takes the
-time that `service/trial/simulated.py` supposes. Time is simulated, so load on the machine changes
-nothing but the CPU figure.
+Prints one line: the pooled WER, and how long after a word its text came, and the first text after
+the onset of an utterance, where inference takes the time that `service/trial/simulated.py`
+supposes. Words are timed by the passes themselves. Time is simulated, so load on the machine
+changes nothing but the CPU figure.
 """
 
 import argparse
@@ -19,8 +20,9 @@ from service.bench.calls import speech
 from service.engines.ctranslate2 import CTranslate2Engine
 from service.engines.whispercpp import WhisperCppEngine, whole_file_text
 from service.speech.corpus import SpokenCall, continuous
+from service.speech.latency import HeardWord, utterances
 from service.speech.wer import WordErrors, word_errors
-from service.trial.simulated import simulate
+from service.trial.simulated import Heard, simulate
 from service.weights.resolve import ctranslate2_directory, resolve
 
 MODEL = "tiny.en"
@@ -31,7 +33,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--looks", action="store_true", help="the contexts are always idle")
+    parser.add_argument(
+        "--load", type=float, default=1.0, help="of the contexts, 0..1; looks are taken below 1"
+    )
     parser.add_argument("--engine", choices=["ctranslate2", "whispercpp"], default="ctranslate2")
     parser.add_argument("--synthetic", action="store_true", help="another speaker: the voice")
     parser.add_argument("--continuous", action="store_true", help="without any pause")
@@ -43,6 +47,7 @@ def main() -> None:
     engine, network = _engine(arguments.engine), SileroNetwork.installed()
     live, whole = WordErrors(), WordErrors()
     latencies_s: list[float] = []
+    first_texts_s: list[float] = []
     inference_s, guards = 0.0, Counter[str]()
     calls = _calls(arguments)
     for call in calls:
@@ -51,10 +56,11 @@ def main() -> None:
             engine,
             settings=settings,
             detector=SileroDetector(network),
-            load=0.0 if arguments.looks else 1.0,
+            load=arguments.load,
         )
         live += word_errors(call.text, heard.text)
         latencies_s += [at_s - word.end_s for word, at_s in heard.words]
+        first_texts_s += _first_texts_s(call, heard)
         inference_s += heard.inference_s
         guards.update(guard for transcript in heard.transcripts for guard in transcript.guards)
         if arguments.whole:
@@ -64,11 +70,19 @@ def main() -> None:
         f"WER {live.wer:.2%} ({live.substitutions} {live.deletions} {live.insertions}",
         f"of {live.reference_words})",
         f"latency mean {np.mean(latencies_s):.2f} p95 {np.percentile(latencies_s, 95):.2f} s",
+        f"first text p50 {np.median(first_texts_s):.2f} s",
         f"CPU {inference_s / sum(call.duration_s for call in calls):.3f} s/s",
         dict(guards),
         f"whole file {whole.wer:.2%}" if arguments.whole else "",
         flush=True,
     )
+
+
+def _first_texts_s(call: SpokenCall, heard: Heard) -> list[float]:
+    """Of every utterance of which there is a text, the seconds from its onset to the first."""
+    words = [HeardWord(word.end_s, at_s, text=0, right=True) for word, at_s in heard.words]
+    found_s = (utterance.first_text_s for utterance in utterances(call, words))
+    return [first_s for first_s in found_s if first_s is not None]
 
 
 def _engine(name: str) -> Engine:

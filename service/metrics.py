@@ -42,6 +42,7 @@ class Metrics:
         self.inference_s = histogram("inference_seconds", "Inference of a window")
         self.contexts = gauge("inference_contexts", "Contexts by what they do", "state")
         self.queue = gauge("inference_queue", "Windows that wait for a context")
+        self.hub_late_s = histogram("hub_late_seconds", "How late the hub wakes a greenlet")
         self.echoes_dropped = counter("echoes_dropped", "Texts an audio peer did not read")
         self.texts_undelivered = counter("texts_undelivered", "Texts LLaMA never came back for")
         self.dead_letters = counter("dead_letters", "Events that no actor took", "machine")

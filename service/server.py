@@ -25,6 +25,7 @@ from callfsm.fsm.table import Event
 from callfsm.inference.engine import Engine
 from callfsm.runtimes.gevent import GeventRuntime
 from service.discovery import Discovery
+from service.hub_watch import HubWatch
 from service.inference import InferenceService
 from service.llama import LlamaLink
 from service.metrics import Metrics
@@ -94,6 +95,7 @@ class Server:
             recording=self._recording,
         )
         self._discovery = Discovery(store, self._discovered)
+        self._hub_watch = HubWatch(self.metrics)
         self._stop = Signal()
 
     def start(self) -> Ports:
@@ -119,6 +121,7 @@ class Server:
             self._inference.start()
             registrar.start()
             self._discovery.start()
+            self._hub_watch.start()
             self.store.set_status("running")
             undo.pop_all()
         self._registrar, self._web = registrar, web
@@ -150,6 +153,7 @@ class Server:
         self._inference.stopped.wait(self.settings.drain_s)
         if self._web is not None:
             self._web.stop()
+        self._hub_watch.stop()
         self._runtime.stop()
         if self._recording is not None:
             self._recording.close()

@@ -285,6 +285,20 @@ def test_the_last_word_of_a_look_is_never_agreed_on(merger: Merger) -> None:
     assert as_text(merger.merge(window(0.0, 1.3, Cut.EAGER), at(0.2, "please wai"))) == "please"
 
 
+def test_a_first_look_commits_what_a_full_window_would(merger: Merger) -> None:
+    """Looks are rare under load: one that comes late commits what has a second after it."""
+    spoken = at(0.2, "please wait for the tone and")
+    new = merger.merge(window(0.0, 3.2, Cut.EAGER), spoken)
+    assert (as_text(new), as_text(merger.held)) == ("please wait for the", "tone and")
+
+
+def test_a_second_look_commits_only_what_the_first_heard_too(merger: Merger) -> None:
+    """Where two looks differ, no time after a word makes up for it."""
+    merger.merge(window(0.0, 1.2, Cut.EAGER), at(0.2, "please weigh"))
+    new = merger.merge(window(0.0, 3.4, Cut.EAGER), at(0.2, "please wait for the tone and"))
+    assert (as_text(new), as_text(merger.held)) == ("please", "wait for the tone and")
+
+
 def test_the_final_pass_adds_what_the_looks_left(merger: Merger) -> None:
     """Committed words are not repeated; the rest comes with the pause."""
     merger.merge(window(0.0, 1.2, Cut.EAGER), at(0.2, "please wait"))
@@ -320,7 +334,7 @@ def test_agreement_counts_from_the_start() -> None:
 def test_a_look_commits_nothing_that_was_only_just_said(merger: Merger) -> None:
     """Some of what follows a word must have been heard before two looks commit it."""
     merger.merge(window(0.0, 1.2, Cut.EAGER), at(0.2, "three to re"))
-    new = merger.merge(window(0.0, 1.55, Cut.EAGER), at(0.2, "three to re record"))
+    new = merger.merge(window(0.0, 1.45, Cut.EAGER), at(0.2, "three to re record"))
     assert (as_text(new), as_text(merger.held)) == ("three", "to re record")
 
 

@@ -96,7 +96,7 @@ class Merger:
             return self._give_up(window, words)
         confirmed: tuple[Word, ...] = ()
         agreed_on = 0
-        grows = self._before is not None and window.fresh_s == self._before[0]
+        grows = self._looked_at(window)
         has_context = window.fresh_s > window.start_s
         if not words:  # a model that heard nothing says nothing against what was heard
             fresh = self.held
@@ -127,13 +127,18 @@ class Merger:
         return agreed(early, self.held)
 
     def _final(self, window: Window, fresh: Sequence[Word]) -> int:
-        """How many words no later window will hear again."""
-        if window.cut is Cut.EAGER:
+        """How many words no later window will hear again; of the first look at a window, which no
+        pass before can confirm, those that a full window would commit if it ended here."""
+        if window.cut is Cut.EAGER and self._looked_at(window):
             return 0
-        if not window.cut.in_speech:
+        if not (window.cut.in_speech or window.cut is Cut.EAGER):
             return len(fresh)
         again_s = window.end_s - self._settings.overlap_s
         return len(list(takewhile(lambda word: word.end_s <= again_s, fresh)))
+
+    def _looked_at(self, window: Window) -> bool:
+        """Whether the pass before heard this window, too, when it was shorter."""
+        return self._before is not None and window.fresh_s == self._before[0]
 
     def _give_up(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Forward the words of a window whole, unless all of it will be heard again anyway."""

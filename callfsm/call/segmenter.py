@@ -87,7 +87,7 @@ class Segmenter:
         self.unheard = False  # whether there was speech since the last cut
         self.run = 0  # frames of unbroken speech
         self.silence = 0  # frames since the last speech
-        self.eager_at = 0  # the end of the last look, or cut
+        self.eager_at = 0  # the end of the last look, or cut; at first the onset
 
     @property
     def keeps_from(self) -> int:
@@ -119,6 +119,7 @@ class Segmenter:
             if self.run >= ONSET_FRAMES:
                 onset = self.heard - self.run
                 self.start = max(self.floor, onset - self._lead_in)
+                self.eager_at = onset
                 self.overlaps, self.unheard = False, True
             return None
         self.unheard = self.unheard or is_speech

@@ -23,12 +23,12 @@ class WindowSettings:
     buffer_s: float = 10.0  # audio kept at most; then it is all flushed into one window
     pause_s: float = 0.3  # without speech: the speaker paused
     context_s: float = 15.0  # what was said before is heard again, up to this length in all
-    context_busy_s: float = 10.0  # the same, when the contexts have no time to spare
+    context_busy_s: float = 6.0  # the same, when the contexts have no time to spare
     lead_in_s: float = 0.3  # kept before the first sound of speech, so that no onset is lost
     chunk_tail_s: float = 0.06  # a speech chunk that ends with this much silence ends in a pause
-    eager_step_s: float = 0.3  # of new speech between looks at a growing window; 0: none
+    eager_step_s: float = 0.2  # of new speech between looks at a growing window; 0: none
     telephone_band: bool = True  # hold up to 3.4 kHz at 4 KB/s; else up to 8 kHz at 16 KB/s
-    lookahead_s: float = 0.4  # a look commits no word with less speech than this after it
+    lookahead_s: float = 0.3  # a look commits no word with less speech than this after it
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.window_s <= 30.0:

@@ -156,7 +156,7 @@ def _simulated(
     calls: Sequence[SpokenCall], engines: Mapping[str, Engine], server: Server
 ) -> list[Side]:
     return [
-        simulated_side("callfsm, simulated", calls, engines["stream"], server),
+        simulated_side("callfsm, simulated", calls, server),
         chunked_side("baseline, each chunk", calls, engines["chunks"]),
     ]
 

@@ -13,7 +13,7 @@ from service.speech.noise import Samples, babble, mixed, white_noise
 
 CALL_S = (60.0, 180.0)
 SYNTHETIC_CALL_S = 60.0
-CONVERSATION_PAUSE_S = (0.5, 1.6)  # about 60 % of the time is speech
+CONVERSATION_PAUSE_S = (0.9, 2.8)  # so that senders with a detector send about 60 % of the time
 NOISES = ("babble 20 dB", "babble 10 dB", "line noise 20 dB", "line noise 10 dB")
 BABBLE_SEED = 1_000  # other prompts, in another order, than those of the calls
 

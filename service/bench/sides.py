@@ -1,7 +1,10 @@
 """The texts that accuracy compares: live, simulated, and of the whole file."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
+from multiprocessing import get_context
 from typing import Any
 
 from callfsm.audio import SAMPLE_RATE_HZ
@@ -13,6 +16,7 @@ from service.bench.lags import cuts_s
 from service.bench.ways import Run, Server, Way, play
 from service.engines.whispercpp import whole_file_text
 from service.peers.chunking import cut
+from service.settings import available_cores
 from service.speech.corpus import SpokenCall
 from service.speech.defects import at_cuts, duplicated_words, in_the_tail, missing_words
 from service.speech.latency import timed_words
@@ -76,17 +80,12 @@ def live_side(
     return Side(way.name, [result.text for result in run.played.results], cuts, run)
 
 
-def simulated_side(name: str, calls: Sequence[SpokenCall], engine: Engine, server: Server) -> Side:
-    """Through the same call machine in simulated time, fed with 20 ms frames."""
-    network, settings = SileroNetwork.installed(), server.settings().call_settings()
-    heard = [
-        simulate(
-            call.samples, engine, settings=settings, detector=SileroDetector(network), load=ALONE
-        )
-        for call in calls
-    ]
-    cuts = [[w.end_s for w in one.windows if w.cut is not Cut.EAGER] for one in heard]
-    return Side(name, [one.text for one in heard], cuts)
+def simulated_side(name: str, calls: Sequence[SpokenCall], server: Server) -> Side:
+    """Through the same call machine in simulated time, fed with 20 ms frames: a process a core."""
+    workers = ProcessPoolExecutor(available_cores(), get_context("spawn"))
+    with workers:
+        heard = list(workers.map(partial(_simulated, server), (call.samples for call in calls)))
+    return Side(name, [text for text, _ in heard], [cuts for _, cuts in heard])
 
 
 def chunked_side(name: str, calls: Sequence[SpokenCall], engine: Engine) -> Side:
@@ -121,6 +120,27 @@ def texts_out_of_nothing(seconds: float, engine: Engine, server: Server) -> dict
         ).text
         for name, sound in NON_SPEECH.items()
     }
+
+
+def _simulated(server: Server, samples: Samples) -> tuple[str, list[float]]:
+    """The text of a call, and where it was cut. Runs in a process of its own."""
+    engine, network = _loaded(server)
+    heard = simulate(
+        samples,
+        engine,
+        settings=server.settings().call_settings(),
+        detector=SileroDetector(network),
+        load=ALONE,
+    )
+    return heard.text, [w.end_s for w in heard.windows if w.cut is not Cut.EAGER]
+
+
+@cache
+def _loaded(server: Server) -> tuple[Engine, SileroNetwork]:
+    """What a process needs once."""
+    engine = server.choice().make()
+    engine.load()
+    return engine, SileroNetwork.installed()
 
 
 def _whole_file_texts(model: str) -> dict[str, Callable[[Samples], str]]:

@@ -137,15 +137,22 @@ def test_cut_due() -> None:
 
 # ---------------------------------------------------------------- looking ahead
 def test_eager_look() -> None:
-    """While the contexts are idle, a window that still grows is looked at every 0.3 s."""
-    call = buffering().after(heard(0.28, load=0.0)).when(heard(0.02, load=0.0))
-    assert asked(call) == (Cut.EAGER, 0.0, 0.3)
+    """While the contexts are idle, a window that still grows is looked at every 0.2 s."""
+    call = buffering().after(heard(0.18, load=0.0)).when(heard(0.02, load=0.0))
+    assert asked(call) == (Cut.EAGER, 0.0, 0.2)
+
+
+def test_quiet_is_nothing_to_look_at() -> None:
+    """What counts for a look begins with the first sound, not with the quiet kept before it."""
+    call = buffering().after(quiet(1.0)).when(heard(0.18, load=0.0))
+    call.then("buffering", WAIT_FOR_PAUSE).when(heard(0.02, load=0.0))
+    assert asked(call)[::2] == (Cut.EAGER, 1.2)
 
 
 def test_load_widens_the_step() -> None:
-    """With half of the contexts' time in use, looks are 0.6 s apart."""
-    call = buffering().after(heard(0.58, load=0.5)).when(heard(0.02, load=0.5))
-    assert asked(call) == (Cut.EAGER, 0.0, 0.6)
+    """With half of the contexts' time in use, looks are 0.4 s apart."""
+    call = buffering().after(heard(0.38, load=0.5)).when(heard(0.02, load=0.5))
+    assert asked(call) == (Cut.EAGER, 0.0, 0.4)
 
 
 def test_no_eager_look_at_saturation() -> None:
@@ -169,11 +176,11 @@ def test_failed_look() -> None:
 
 
 def test_second_look_sees_the_whole_window() -> None:
-    """The second look is due 0.3 s later, and sees the window from its start."""
+    """The second look is due 0.2 s later, and sees the window from its start."""
     call = buffering().after(heard(1.0, load=0.0), done(1, "one two"))
-    call.when(heard(0.2, load=0.0)).then("buffering", WAIT_FOR_PAUSE)
+    call.when(heard(0.1, load=0.0)).then("buffering", WAIT_FOR_PAUSE)
     call.when(heard(0.1, load=0.0))
-    assert asked(call) == (Cut.EAGER, 0.0, 1.3)
+    assert asked(call) == (Cut.EAGER, 0.0, 1.2)
 
 
 # ---------------------------------------------------------------- words held back
