@@ -139,7 +139,7 @@ def test_one_module_calls_whisper() -> None:
 
 def test_each_engine_library_has_one_user() -> None:
     """CTranslate2 is imported by its engine alone."""
-    assert importers("service", "ctranslate2") == {"service/engines/ctranslate2.py"}
+    assert importers("service", "ctranslate2") == {"service/engines/ctranslate2_model.py"}
 
 
 def test_specs_need_only_the_library() -> None:

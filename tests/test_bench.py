@@ -1,5 +1,6 @@
 """What the benchmarks make of what they measured; no model and no server runs here."""
 
+from dataclasses import replace
 from math import inf
 from unittest.mock import Mock
 
@@ -14,12 +15,14 @@ from callfsm.inference.engine import AudioWindow
 from callfsm.record.log import Header, Log, RecordedTurn
 from service.bench.accuracy import CLEAN, CONTINUOUS, Accuracy, minutes_as_s
 from service.bench.bars import Bar, mean, percentile, sooner_percent, times_as_much
+from service.bench.calls import later
 from service.bench.capacity import Probe
 from service.bench.contention import recommended, wait_figures
 from service.bench.lags import cuts_s, processing_lags_s, spans
 from service.bench.latency import drift
 from service.bench.memory import Memory
 from service.bench.overhead import Overhead, windows_of
+from service.bench.overload import Overload
 from service.bench.pool_run import PoolRun, PoolUnderTest, Turnaround
 from service.bench.search import largest
 from service.bench.sides import Side, chunked_side
@@ -37,7 +40,8 @@ from service.speech.latency import (
     heard_words,
     utterances,
 )
-from service.trial.play import Played, look
+from service.speech.wer import WordErrors
+from service.trial.play import CallResult, Played, look
 
 SECOND = np.full(SAMPLE_RATE_HZ, 0.1, np.float32)
 QUIET_SECOND = np.zeros(SAMPLE_RATE_HZ, np.float32)
@@ -304,6 +308,35 @@ class TestMemory:
         assert memory.bars()[0].is_met
 
 
+def talked(call_id: int, *words: tuple[float, float]) -> CallResult:
+    """A call whose words (when spoken, how late) were all understood."""
+    heard = [HeardWord(end_s, end_s + late_s, 0, right=True) for end_s, late_s in words]
+    return CallResult(call_id, "a", "a", "a", "closed", WordErrors(), 0.0, [], heard, [])
+
+
+class TestOverload:
+    def test_a_call_can_begin_later(self) -> None:
+        """Its words are as much later as its sound."""
+        call = SpokenCall("call", np.ones(16_000, np.float32), (Phrase(0.1, 0.9, "hello"),))
+        late = later(call, 2.0)
+        assert (late.duration_s, late.phrases) == (3.0, (Phrase(2.1, 2.9, "hello"),))
+        assert not late.samples[:32_000].any()
+
+    def test_lateness_is_told_by_when_words_were_spoken(self) -> None:
+        """Of the calls that are there all the time; the ten seconds after it count not."""
+        steady = talked(1, (5.0, 1.0), (30.0, 6.0), (130.0, 8.0), (145.0, 9.0), (160.0, 1.2))
+        result = Overload(1, 120.0, Played([steady, talked(2, (30.0, 99.0))], {}, 0.0, 0.0))
+        assert [part["p95_s"] for part in result.periods().values()] == [1.0, 6.0, 8.0, 1.2]
+        assert all(bar.is_met for bar in result.bars())
+
+    def test_it_must_be_over_soon(self) -> None:
+        """Words still late ten seconds after it, a lost window and an open call are told."""
+        open_call = replace(talked(1, (5.0, 1.0), (160.0, 1.6)), state="inferring")
+        lost = {"callfsm_notes_total[window_lost]": 1.0}
+        result = Overload(1, 120.0, Played([open_call], lost, 0.0, 0.0))
+        assert not any(bar.is_met for bar in result.bars())
+
+
 class TestOverhead:
     def test_the_same_windows_are_cut_again(self) -> None:
         """From where and to where is in the log; looks ahead are windows, too."""
@@ -381,7 +414,8 @@ class TestContention:
 
 
 @pytest.mark.parametrize(
-    "command", ["accuracy", "capacity", "contention", "latency", "memory", "overhead"]
+    "command",
+    ["accuracy", "capacity", "contention", "latency", "memory", "overhead", "overload"],
 )
 def test_every_bench_says_what_it_does(command: str) -> None:
     """`--help` works without a model, and offers JSON."""

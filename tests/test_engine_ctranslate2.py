@@ -26,6 +26,7 @@ from service.weights.mel import filter_bank
 from service.weights.resolve import ctranslate2_directory
 
 ctranslate2 = pytest.importorskip("service.engines.ctranslate2", exc_type=ImportError)
+native = pytest.importorskip("service.engines.ctranslate2_model", exc_type=ImportError)
 
 Samples = NDArray[np.float32]
 
@@ -153,17 +154,14 @@ class FakeModel:
             self.again if no_repeat_ngram else (self.texts.pop(0) if self.texts else [])
             for _ in range(encoded.shape[0])
         ]
-        return [
-            ctranslate2.Generated((TIMESTAMP, *text)[:max_tokens], self.no_speech) for text in texts
-        ]
+        return [native.Generated((TIMESTAMP, *text)[:max_tokens], self.no_speech) for text in texts]
 
     def align(
         self, encoded: Any, prompt: Sequence[int], texts: list[list[int]], frames: list[int]
     ) -> list[Any]:
         assert all(token < END for text in texts for token in text)
         return [
-            ctranslate2.Alignment(tuple(range(0, 20 * len(t) + 1, 20)), (0.9,) * len(t))
-            for t in texts
+            native.Alignment(tuple(range(0, 20 * len(t) + 1, 20)), (0.9,) * len(t)) for t in texts
         ]
 
     def unload(self) -> None:
@@ -229,7 +227,8 @@ def test_nothing_is_heard_where_nobody_speaks(directory: Path) -> None:
     model = FakeModel([1, 2])
     engine = engine_of(directory, model)
     model.no_speech = 0.7
-    assert engine.transcribe([sound(0.1)])[0].words == ()
+    [transcript] = engine.transcribe([sound(0.1)])
+    assert (transcript.words, transcript.guards) == ((), ("no_speech",))
 
 
 def test_words_end_where_the_next_one_begins(directory: Path) -> None:

@@ -96,11 +96,9 @@ class Merger:
             return self._give_up(window, words)
         confirmed: tuple[Word, ...] = ()
         agreed_on = 0
-        grows = self._looked_at(window)
-        has_context = window.fresh_s > window.start_s
         if not words:  # a model that heard nothing says nothing against what was heard
             fresh = self.held
-        elif grows or has_context:
+        elif self._looked_at(window) or window.has_context:
             fresh = self._after_committed(window, words)
             agreed_on = self._agreed(window, fresh)
         elif window.overlaps:
@@ -153,8 +151,7 @@ class Merger:
     def _after_committed(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """The words of a window that follow what is committed already."""
         committed = self._recent(window)
-        has_context = window.start_s < window.fresh_s
-        pairs = align(committed + self.held, words, astray=has_context)
+        pairs = align(committed + self.held, words, astray=window.has_context)
         return _following(committed, [pair for pair in pairs if pair[0] < len(committed)], words)
 
     def _join(

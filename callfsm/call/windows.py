@@ -40,6 +40,11 @@ class Window:
         return self.start_s + self.audio.duration_s
 
     @property
+    def has_context(self) -> bool:
+        """Whether it begins with audio that only helps to understand the rest."""
+        return self.fresh_s > self.start_s
+
+    @property
     def samples(self) -> NDArray[np.float32]:
         """float32, shape (n,), 16 kHz; made anew at each call."""
         return self.audio.samples

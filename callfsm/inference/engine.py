@@ -44,7 +44,7 @@ class Transcript:
     """The words of one window, times counted in seconds from its first sample.
 
     `guards` names each guard that acted on this window (for counters), in order: for example
-    ("repeated_ngram", "retried") or ("no_speech", "dropped").
+    ("repeated_ngram", "retried") or ("no_speech",).
     """
 
     words: tuple[Word, ...]

@@ -12,12 +12,13 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from math import isfinite
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeAlias, get_args, get_type_hints
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from callfsm.call.clip import Clip
 from callfsm.call.companding import to_pcm16
 from callfsm.call.full_band import FullBandClip
 from callfsm.call.telephone_band import TelephoneBandClip
@@ -26,34 +27,37 @@ from callfsm.fsm.table import CancelTimer, SetTimer
 
 TIMERS_KEPT = 256  # encoded: a call sets the same few again and again
 
-Samples = NDArray[np.float32]
+Audio: TypeAlias = NDArray[np.float32] | Clip
 
 
 class LogError(CallfsmError):
     """A log that cannot be read; the text names the line."""
 
 
-def length_of(samples: Samples) -> str:
+def length_of(audio: Audio) -> str:
     """How many samples there are, and nothing of what was said."""
-    return f'{{"samples":{len(samples)}}}'
+    return f'{{"samples":{len(audio)}}}'
 
 
-def digest_of(samples: Samples) -> str:
+def digest_of(audio: Audio) -> str:
     """The number of samples and the CRC-32 of their 16-bit values."""
-    digest = crc32(to_pcm16(samples).astype("<i2", copy=False).tobytes())
-    return f'{{"samples":{len(samples)},"crc32":{digest}}}'
+    return f'{{"samples":{len(audio)},"crc32":{crc32(_pcm16(audio))}}}'
 
 
-def pcm_of(samples: Samples) -> str:
+def pcm_of(audio: Audio) -> str:
     """The samples themselves, as base64 of 16-bit little-endian PCM."""
-    pcm = to_pcm16(samples).astype("<i2", copy=False).tobytes()
-    return f'{{"pcm16":"{b64encode(pcm).decode()}"}}'
+    return f'{{"pcm16":"{b64encode(_pcm16(audio)).decode()}"}}'
+
+
+def _pcm16(audio: Audio) -> bytes:
+    samples = audio.samples if isinstance(audio, Clip) else audio
+    return to_pcm16(samples).astype("<i2", copy=False).tobytes()
 
 
 class Encoder:
-    """Values to JSON text. `samples` says what becomes of an array of them."""
+    """Values to JSON text. `audio` says what becomes of samples, held compact or not."""
 
-    def __init__(self, samples: Callable[[Samples], str]) -> None:
+    def __init__(self, audio: Callable[[Audio], str]) -> None:
         self._timers: dict[object, str] = {}
         self._by_type: dict[type, Callable[[Any], str]] = {
             type(None): lambda _: "null",
@@ -62,9 +66,9 @@ class Encoder:
             float: lambda value: repr(value) if isfinite(value) else json.dumps(value),
             str: json.dumps,
             tuple: self._sequence,
-            np.ndarray: samples,
-            FullBandClip: lambda clip: samples(clip.samples),
-            TelephoneBandClip: lambda clip: samples(clip.samples),
+            np.ndarray: audio,
+            FullBandClip: audio,
+            TelephoneBandClip: audio,
             SetTimer: self._timer,
             CancelTimer: self._timer,
         }

@@ -19,7 +19,7 @@ from rich.table import Table
 from callfsm.errors import CallfsmError
 from callfsm.inference.engine import Engine
 from service.bench.bars import Bar, mean, percentile, print_bars, times_as_much
-from service.bench.calls import conversations, five_second_windows, voice_activity
+from service.bench.calls import conversations, copies, five_second_windows, voice_activity
 from service.bench.pool_run import PoolUnderTest
 from service.bench.search import largest
 from service.bench.ways import BASELINE_CHUNKS, STREAM_FRAMES, Server, Way, timing_engine
@@ -169,7 +169,7 @@ def _side(
     probes: list[Probe] = []
 
     def bears(count: int) -> bool:
-        probe = _probe(way, _copies(speech, count), count, server, timing)
+        probe = _probe(way, copies(speech, count), count, server, timing)
         probes.append(probe)
         Console(stderr=True).print(f"{way.name}, {count} calls: {probe.verdict(wer_alone)}")
         return probe.is_borne(wer_alone)
@@ -181,10 +181,6 @@ def _side(
     with PoolUnderTest(server.choice(baseline=way.is_baseline), contexts) as pool:
         run = pool.saturated(SATURATED_CALLS, SATURATED_S, windows)
     return Side(alone, probes, capacity, run.windows_per_s)
-
-
-def _copies(speech: Sequence[SpokenCall], count: int) -> list[SpokenCall]:
-    return [speech[index % len(speech)] for index in range(count)]
 
 
 def _probe(

@@ -1,7 +1,8 @@
 """What a call costs in memory: many calls that have been heard and wait to be transcribed.
 
 A real server process. Every caller sends its speech as fast as the server takes it and stays on the
-line; growth is the server's resident memory at its highest, less what it was after one call.
+line; growth is the server's resident memory at its highest, less what it was after a few calls that
+kept every context busy with full batches: what the contexts take then is no call's.
 """
 
 import tempfile
@@ -29,6 +30,7 @@ from service.speech.noise import Samples
 from service.trial.server_process import ServerProcess
 
 HEARD_S = 15.0  # of speech, in every call
+FIRST_CALLS = 16  # at once, before the memory of calls is counted: two batches of four a context
 LIMIT_KB = 100.0
 LOOK_EVERY_S = 0.5
 CLOSED_WITHIN_S = 60.0
@@ -41,7 +43,7 @@ class Memory:
     calls: int
     calls_open: int  # when the most memory was held
     heard_s_mean: float  # audio that the server had taken from each by then
-    base_bytes: int  # the server after one call
+    base_bytes: int  # the server after the first calls
     most_bytes: int  # with all calls
     context_bytes: int  # what one more context takes
 
@@ -64,15 +66,18 @@ def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Memory:
     status = Console(stderr=True).status(f"{calls} calls of {call.duration_s:.0f} s")
     with status:
         one, two = (_loaded_bytes(server, contexts) for contexts in (1, 2))
-        with _running(server, calls + 1) as (process, settings):
-            base_bytes = _after_one_call(process, settings, call.samples)
+        with _running(server, calls + FIRST_CALLS) as (process, settings):
+            base_bytes = _after_first_calls(process, settings, call.samples)
             most = _with_calls(process, settings, call.samples, calls, seconds)
     return Memory(calls, most[1], most[2], base_bytes, most[0], two - one)
 
 
 def print_table(memory: Memory) -> None:
     """What there was, then the bar."""
-    megabytes = {"server after one call": memory.base_bytes, "with all calls": memory.most_bytes}
+    megabytes = {
+        "server after the first calls": memory.base_bytes,
+        "with all calls": memory.most_bytes,
+    }
     for name, count in (megabytes | {"one more context": memory.context_bytes}).items():
         print(f"{name}: {count / 1e6:.1f} MB")
     print(f"{memory.calls_open} calls were open, {memory.heard_s_mean:.1f} s heard of each")
@@ -121,8 +126,10 @@ def _loaded_bytes(server: Server, contexts: int) -> int:
         return process.resident_bytes()
 
 
-def _after_one_call(process: ServerProcess, settings: CallerSettings, samples: Samples) -> int:
-    Caller(1, samples, settings).run()
+def _after_first_calls(process: ServerProcess, settings: CallerSettings, samples: Samples) -> int:
+    numbers = range(1, FIRST_CALLS + 1)
+    callers = [gevent.spawn(Caller(number, samples, settings).run) for number in numbers]
+    gevent.joinall(callers, raise_error=True)
     with gevent.Timeout(CLOSED_WITHIN_S):
         while any(call["state"] != "closed" for call in process.calls()):
             gevent.sleep(LOOK_EVERY_S)
@@ -137,7 +144,7 @@ def _with_calls(
     heard_before_s = process.metrics()["callfsm_audio_seconds_total"]
     on_line = [
         gevent.spawn(Caller(number, samples, settings, on_progress=_hold(samples, over)).run)
-        for number in range(2, calls + 2)
+        for number in range(FIRST_CALLS + 1, FIRST_CALLS + calls + 1)
     ]
     most = (0, 0, 0.0)
     try:

@@ -39,6 +39,19 @@ def plot_capacity(p95_s: Mapping[str, Points], limit_s: float, directory: Path) 
     return _plot(curves, "o", label, directory / "capacity.png")
 
 
+def plot_overload(
+    p95_s: Mapping[str, Points], overload_s: tuple[float, float], directory: Path
+) -> Path:
+    """p95 of word latency against time, as `overload.png`; its path."""
+
+    def label(axes: "Axes") -> None:
+        axes.axvspan(*overload_s, color="orange", alpha=0.15, label="all calls speak")
+        axes.set(xlabel="when words were spoken, seconds", ylabel="word latency p95, seconds")
+        axes.set_ylim(bottom=0)
+
+    return _plot(p95_s, "o", label, directory / "overload.png")
+
+
 def _plot(
     curves: Mapping[str, Points], marker: str, label: Callable[["Axes"], None], path: Path
 ) -> Path:

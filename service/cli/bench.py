@@ -154,6 +154,29 @@ def capacity(
 
 @app.command()
 @reported
+def overload(
+    *,
+    calls: Annotated[int, typer.Option(min=2, help="At once: twice what `capacity` finds.")] = 96,
+    seconds: Annotated[float, typer.Option(min=10.0, help="That all of them speak.")] = 120.0,
+    model: Model = "tiny.en",
+    engine: Engine = None,
+    seed: Seed = 1,
+    plot_dir: PlotDir = None,
+    as_json: Json = False,
+) -> None:
+    """Play more calls than can be borne: how late words become, and how soon that is over."""
+    with require_extra("bench"):
+        from service.bench.overload import BEFORE_S, measure, print_table
+        from service.bench.plots import plot_overload
+        from service.bench.ways import Server
+    result = measure(calls, seconds, Server(model, engine), seed=seed)
+    if plot_dir is not None:
+        plot_overload(result.p95_by_time(), (BEFORE_S, BEFORE_S + seconds), plot_dir)
+    _show(result.figures(), as_json, lambda: print_table(result))
+
+
+@app.command()
+@reported
 def memory(
     *,
     calls: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 500,

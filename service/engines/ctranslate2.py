@@ -1,4 +1,4 @@
-"""The CTranslate2 engine, and the only file that touches ctranslate2.
+"""The CTranslate2 engine.
 
 It computes in int8 on a CPU, and the windows of several calls in one batch: two to five times what
 whisper.cpp does there. Windows of a batch have features of equal length, and every window is judged
@@ -8,138 +8,35 @@ and cut by its own length alone, so its text does not depend on its batch mates.
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TypeVar
 
-import ctranslate2
 import numpy as np
-from numpy.typing import NDArray
 
 from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.errors import EngineError
 from callfsm.inference.engine import AudioWindow, Transcript
+from service.engines.ctranslate2_model import (
+    MAX_BATCH,
+    NATIVE_EXCEPTIONS,
+    Alignment,
+    Device,
+    Model,
+    NativeModel,
+)
 from service.engines.decoding import FULL_FRAMES, feature_frames, is_silent, token_cap
 from service.engines.guards import Reading, guarded
 from service.engines.log_mel import FRAMES_PER_S, log_mel
 from service.engines.tokens import Token, words_of
 from service.engines.vocabulary import Vocabulary, read_vocabulary
 
-NATIVE_EXCEPTIONS = (RuntimeError, ValueError, MemoryError)  # pybind11's, from C++
 ALIGNED_S = 0.02  # the encoder's step, in which alignments count
 CAP_MAX = 224  # new tokens that the decoder has room for
 NO_REPEAT_NGRAM = 3  # tokens; in the second pass only, since people do repeat themselves
 
 NO_SPEECH = 0.6  # Whisper's; prompts reach 0.34, noises and tones begin at 0.75
 
-Device = Literal["auto", "cpu", "cuda"]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """The tokens of one window after the prompt, timestamps included, and the 0..1 probability
-    that nobody speaks in it."""
-
-    tokens: tuple[int, ...]
-    no_speech: float
-
-
-@dataclass(frozen=True, slots=True)
-class Alignment:
-    """Of one text: the step of the audio at which each token begins, and its probability.
-
-    One begin more than there are tokens: the last is where the text has ended.
-    """
-
-    begins: tuple[int, ...]
-    probabilities: tuple[float, ...]
-
-
-class Model(Protocol):
-    """What the engine needs of loaded weights; tests put a fake one here."""
-
-    n_mels: int
-    multilingual: bool
-
-    def encode(self, features: NDArray[np.float32]) -> Any:
-        """What the encoder makes of `features`, float32, shape (batch, n_mels, frames)."""
-
-    def generate(
-        self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
-    ) -> list[Generated]:
-        """What each window says after `prompt`, in `max_tokens` at most."""
-
-    def align(
-        self, encoded: Any, prompt: Sequence[int], texts: list[list[int]], frames: list[int]
-    ) -> list[Alignment]:
-        """Where the tokens of each window's text are in the first `frames` of its features."""
-
-    def unload(self) -> None: ...
-
-
-class NativeModel:
-    """Whisper in CTranslate2: one worker of `threads` threads."""
-
-    def __init__(self, directory: Path, device: Device, device_index: int, threads: int) -> None:
-        """Load `directory`. Raises EngineError with what the library said when it cannot."""
-        if device == "auto":
-            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        try:
-            self._whisper = ctranslate2.models.Whisper(
-                str(directory),
-                device=device,
-                device_index=device_index if device == "cuda" else 0,
-                compute_type="float16" if device == "cuda" else "int8",
-                inter_threads=1,
-                intra_threads=threads,
-            )
-        except NATIVE_EXCEPTIONS as error:
-            raise EngineError(f"CTranslate2 cannot load {directory}: {error}") from error
-        self._at_once = 1 if device == "cpu" else CTranslate2Engine.max_batch
-        self.n_mels: int = self._whisper.n_mels
-        self.multilingual: bool = self._whisper.is_multilingual
-
-    def encode(self, features: NDArray[np.float32]) -> Any:
-        parts = [features[rows] for rows in self._rows(len(features))]
-        encoded = [self._whisper.encode(_view(part), to_cpu=True) for part in parts]
-        return np.concatenate([np.array(part) for part in encoded])
-
-    def generate(
-        self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
-    ) -> list[Generated]:
-        results = self._whisper.generate(
-            _view(encoded),
-            [list(prompt)] * len(encoded),
-            beam_size=1,
-            max_length=2 * max_tokens,  # the library gives the text half of it
-            no_repeat_ngram_size=no_repeat_ngram,
-            return_no_speech_prob=True,
-        )
-        return [Generated(tuple(r.sequences_ids[0]), r.no_speech_prob) for r in results]
-
-    def align(
-        self, encoded: Any, prompt: Sequence[int], texts: list[list[int]], frames: list[int]
-    ) -> list[Alignment]:
-        found = [
-            one
-            for rows in self._rows(len(texts))
-            for one in self._whisper.align(
-                _view(encoded[rows]), list(prompt), texts[rows], frames[rows]
-            )
-        ]
-        return [
-            Alignment(_begins(one.alignments, len(text)), tuple(one.text_token_probs))
-            for one, text in zip(found, texts, strict=True)
-        ]
-
-    def unload(self) -> None:
-        self._whisper.unload_model()
-
-    def _rows(self, count: int) -> Iterator[slice]:
-        """The windows to encode or align at once: on a CPU, two are slower than one after the
-        other, since the attention of both does not fit the cache."""
-        return (slice(i, i + self._at_once) for i in range(0, count, self._at_once))
 
 
 class CTranslate2Engine:
@@ -150,7 +47,7 @@ class CTranslate2Engine:
     tests.
     """
 
-    max_batch = 4  # more gain nothing (docs/engine-parameters.md), and hold every window longer
+    max_batch = MAX_BATCH
 
     def __init__(
         self,
@@ -271,7 +168,8 @@ class CTranslate2Engine:
             Reading(
                 words_of(_tokens(text, alignment, vocabulary), window.duration_s),
                 window.duration_s,
-                len(one.tokens) >= cap,
+                capped=len(one.tokens) >= cap,
+                no_speech=one.no_speech > NO_SPEECH,
             )
             for window, one, cap, text, alignment in zip(
                 windows, generated, caps, texts, aligned, strict=True
@@ -285,21 +183,8 @@ class CTranslate2Engine:
         return result
 
 
-def _view(values: NDArray[Any]) -> Any:
-    return ctranslate2.StorageView.from_array(np.ascontiguousarray(values))
-
-
 def _tokens(text: list[int], alignment: Alignment, vocabulary: Vocabulary) -> Iterator[Token]:
     """A token is heard until the next one begins."""
     ends = alignment.begins[1:]
     for number, probability, end in zip(text, alignment.probabilities, ends, strict=True):
         yield Token(vocabulary.text[number], probability, end * ALIGNED_S)
-
-
-def _begins(path: Sequence[tuple[int, int]], tokens: int) -> tuple[int, ...]:
-    """The first step of each token on the alignment `path` of pairs (token, step)."""
-    begins: dict[int, int] = {}
-    for token, step in path:
-        begins.setdefault(token, step)
-    last = path[-1][1] + 1 if path else 0
-    return tuple(begins.get(token, last) for token in range(tokens + 1))

@@ -25,11 +25,13 @@ _LETTER_OR_DIGIT = re.compile(r"\w")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One pass over `duration_s` of audio; `capped` says that the token cap ended it."""
+    """One pass over `duration_s` of audio; `capped` says that the token cap ended it, and
+    `no_speech` that by the model's own judgement nobody speaks: whatever it heard is not here."""
 
     words: tuple[Word, ...]
     duration_s: float
     capped: bool = False
+    no_speech: bool = False
 
 
 def guarded(
@@ -40,6 +42,8 @@ def guarded(
     A doubted `first` is read once more, with care; what is still doubted then is dropped, unless
     both readings heard the same repetition.
     """
+    if first.no_speech:
+        return (), ("no_speech",)
     words = without_annotations(first.words)
     doubt = suspicion(words, first.duration_s, capped=first.capped)
     if doubt is None:
@@ -60,7 +64,7 @@ def suspicion(words: Sequence[Word], duration_s: float, *, capped: bool = False)
 
     No words are not doubted: the ". . . . ." that Whisper hears in tones needs no second reading.
 
-    The names: "token_cap", "repeated_ngram", "too_fast", "no_speech".
+    The names: "token_cap", "repeated_ngram", "too_fast", "improbable".
     """
     if not words:
         return None
@@ -71,7 +75,7 @@ def suspicion(words: Sequence[Word], duration_s: float, *, capped: bool = False)
     if len(words) > MAX_WORDS_PER_S * duration_s + GRACE_WORDS:
         return "too_fast"
     if mean_probability(words) < MIN_MEAN_PROBABILITY:
-        return "no_speech"
+        return "improbable"
     return None
 
 
