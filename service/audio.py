@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Protocol
 
 import gevent
+import numpy as np
 from gevent import socket
 from gevent.event import Event as Signal
 from gevent.queue import Full, Queue
@@ -17,10 +18,19 @@ from gevent.queue import Full, Queue
 from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call import events as ev
 from callfsm.call.events import EndReason
+from callfsm.call.windows import SPEECH_CHUNK_S
 from callfsm.errors import ProtocolError
 from callfsm.fsm.table import Event
 from service.metrics import Metrics
-from service.wire import END_OF_STREAM, Audio, AudioDecoder, EndOfStream, Hello, encode
+from service.wire import (
+    END_OF_STREAM,
+    Audio,
+    AudioDecoder,
+    EndOfStream,
+    Hello,
+    Samples,
+    encode,
+)
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +39,9 @@ READ_BYTES = 16_384  # a quarter of a second of audio: what a call that must wai
 ECHOES = 64  # texts that wait for a peer to read them
 LAST_WRITE_S = 1.0  # for the end mark; then the connection is dropped
 # A call that asks for a break has a full buffer, and on top of it comes what waits in its mailbox:
-# so many events of at most so many samples, together less than a second.
-AHEAD_EVENTS, PIECE_SAMPLES = 8, 1_600
+# so many events of what one read brought, together half a second.
+AHEAD_EVENTS = 2
+LOOK_AGAIN_S = 0.02  # at a mailbox that is full
 
 
 class Mailbox(Protocol):
@@ -67,6 +78,8 @@ class AudioConnection:
         self._reader: gevent.Greenlet[[], None] | None = None
         self._writer: gevent.Greenlet[[], None] | None = None
         self._chunk_samples = 0  # of the chunk that is arriving
+        self._chunk_s = 0.0  # the length of the last one that was complete
+        self._pieces: list[Samples] = []  # of one read, not passed on yet
 
     def connect(self) -> None:
         self._reader = gevent.spawn(self._connect_and_read)
@@ -110,7 +123,7 @@ class AudioConnection:
         self._offer(ev.StreamEnded(self._read(connection)))
 
     def _read(self, connection: socket.socket) -> EndReason:
-        decoder = AudioDecoder(PIECE_SAMPLES)
+        decoder = AudioDecoder()
         try:
             while True:
                 self._may_read.wait()
@@ -119,11 +132,13 @@ class AudioConnection:
                     self._hear(event)
                     if isinstance(event, EndOfStream):
                         return EndReason.END_OF_STREAM
+                self._pass_on()
                 if not data:
                     decoder.eof()
                     return EndReason.END_OF_STREAM
                 gevent.sleep(0)  # a fast sender must not keep the hub
         except ProtocolError as error:
+            self._pass_on()
             self._metrics.protocol_errors.inc()
             log.warning("call %d: %s", self._call_id, error)
             return EndReason.PROTOCOL_ERROR
@@ -144,17 +159,30 @@ class AudioConnection:
             case Hello(text) if text.strip() != str(self._call_id):
                 log.warning("call %d: the audio peer says it is call %r", self._call_id, text)
             case Audio(samples, ends_chunk):
-                self._may_read.wait()
+                self._pieces.append(samples)
                 self._chunk_samples += len(samples)
-                chunk_s = self._chunk_samples / SAMPLE_RATE_HZ if ends_chunk else 0.0
                 if ends_chunk:
+                    self._chunk_s = self._chunk_samples / SAMPLE_RATE_HZ
                     self._chunk_samples = 0
-                self._metrics.audio_s.inc(len(samples) / SAMPLE_RATE_HZ)
-                self._offer(ev.AudioReceived(samples, chunk_s, self._load()))
+                    if self._chunk_s >= SPEECH_CHUNK_S:
+                        self._pass_on()
+            case EndOfStream():
+                self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Tell the call what one read brought, as one event: behind time, that is many frames."""
+        if not self._pieces:
+            return
+        samples = self._pieces[0] if len(self._pieces) == 1 else np.concatenate(self._pieces)
+        self._pieces.clear()
+        self._may_read.wait()
+        self._metrics.audio_s.inc(len(samples) / SAMPLE_RATE_HZ)
+        chunk_s = 0.0 if self._chunk_samples else self._chunk_s
+        self._offer(ev.AudioReceived(samples, chunk_s, self._load()))
 
     def _offer(self, event: Event) -> None:
         while self._mailbox.waiting >= AHEAD_EVENTS or not self._mailbox.offer(event):
-            gevent.sleep(0)
+            gevent.sleep(LOOK_AGAIN_S)
 
     def _write_echoes(self) -> None:
         connection = self._socket

@@ -3,10 +3,11 @@
 Every one is a whole table that passes the checks at definition.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from callfsm.call import effects as ask
 from callfsm.call import events as ev
 from callfsm.call import handlers as do
 from callfsm.call.call import Call
@@ -32,6 +33,7 @@ from callfsm.link.link import Link
 from callfsm.link.table import LINK
 
 AnyRow = Row[Call, Any]
+Handler = Callable[[Call, Any], Iterable[Effect]]
 ACCEPT = "accept"
 
 
@@ -67,12 +69,18 @@ def _drain_and_keep_waiting(call: Call, event: Event) -> Iterator[Effect]:
             yield effect
 
 
-def _take_and_read_no_more(call: Call, event: ev.CutDue) -> Iterator[Effect]:
-    """`take_window` that forgets to resume reading."""
-    paused = call.reading_paused
-    for effect in do.take_window(call, event):
-        if not (paused and type(effect).__name__ == "ResumeReading"):
-            yield effect
+def _read_no_more() -> Table[Call]:
+    """The table whose handlers forget to resume reading."""
+
+    def forgetful(handler: Handler) -> Handler:
+        def act(call: Call, event: Any) -> Iterable[Effect]:
+            effects = handler(call, event)
+            return (one for one in effects if not isinstance(one, ask.ResumeReading))
+
+        return act
+
+    resuming = {do.begin, do.deduplicate, do.give_up_window, do.take_window}
+    return _rows(lambda row: replace(row, do=forgetful(row.do)) if row.do in resuming else row)
 
 
 def _closed_that_listens() -> Table[Call]:
@@ -198,4 +206,4 @@ NOT_POSTPONED = _held_words_ignored_while_busy()
 RETRY_WITHOUT_LIMIT = _row(ev.InferenceFailed, "inferring", when=do.of_this_window)
 TWO_IN_FLIGHT = _busy_that_decides()
 ACCEPT_NOT_TIMED_OUT = _accept_without_limit()
-READING_NOT_RESUMED = _row(ev.CutDue, "buffering", do=_take_and_read_no_more)
+READING_NOT_RESUMED = _read_no_more()

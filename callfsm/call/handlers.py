@@ -89,9 +89,9 @@ def hear_while_busy(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
     yield from hear(call, event)
     if call.windows.can_grow:
         yield Raise(ev.CutDue())
-    elif call.windows.is_full and not call.reading_paused:
+    elif call.windows.is_behind and not call.reading_paused:
         call.reading_paused = True
-        yield ask.Note("reading_paused", f"{call.windows.buffered_s:.1f} s wait for inference")
+        yield ask.Note("reading_paused", f"{call.windows.unheard_s:.1f} s wait for inference")
         yield ask.PauseReading()
 
 
@@ -161,10 +161,15 @@ def take_longer_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:
 def _take(call: Call, window: Window) -> Iterator[Effect]:
     call.window = window
     call.failures = 0
-    if call.reading_paused and not call.windows.is_full:
+    yield from _read_on(call)
+    yield Raise(ev.WindowTaken())
+
+
+def _read_on(call: Call) -> Iterator[Effect]:
+    """Let the sender go on, where there is room for its audio again."""
+    if call.reading_paused and not call.windows.is_behind:
         call.reading_paused = False
         yield ask.ResumeReading()
-    yield Raise(ev.WindowTaken())
 
 
 def settle_held_words(call: Call, _: ev.HeldWordsElapsed) -> Iterator[Effect]:
@@ -179,7 +184,7 @@ def transcribe(call: Call, _: ev.WindowTaken) -> Iterator[Effect]:
 
 def begin(call: Call, _: ev.InferenceStarted) -> Iterator[Effect]:
     call.windows.begin()
-    yield from ()
+    yield from _read_on(call)
 
 
 def deduplicate(call: Call, event: ev.InferenceDone) -> Iterator[Effect]:
@@ -191,6 +196,7 @@ def deduplicate(call: Call, event: ev.InferenceDone) -> Iterator[Effect]:
     committed = merger.merge(window, shifted(event.words, window.start_s))
     call.window = None
     call.windows.begin()
+    yield from _read_on(call)
     if merger.unaligned > unaligned:
         yield ask.Note("overlap_unaligned", f"window {window.number}")
     if merger.failures > failures:
@@ -211,6 +217,8 @@ def give_up_window(call: Call, event: ev.InferenceFailed | ev.InferenceOverdue) 
     if window is None:
         return
     call.window = None
+    call.windows.begin()
+    yield from _read_on(call)
     why = event.error if isinstance(event, ev.InferenceFailed) else "no answer in time"
     where = f"{window.start_s:.1f} to {window.end_s:.1f} s"
     what = "look_failed" if window.cut is Cut.EAGER else "window_lost"

@@ -88,12 +88,13 @@ class WindowBuffer:
     @property
     def buffered_s(self) -> float:
         """Seconds of audio that no window has taken yet."""
-        if self._spans:
-            start = self._spans[0].fresh
-        elif self._settings.mode == "chunk":
-            start = self._consumed
-        else:
-            start = self._segmenter.waits_from
+        return (self._end - self._buffered_from) / SAMPLE_RATE_HZ
+
+    @property
+    def unheard_s(self) -> float:
+        """The same, and what is in a window that still waits for a context."""
+        waiting = self._unstarted
+        start = waiting.fresh if waiting is not None else self._buffered_from
         return (self._end - start) / SAMPLE_RATE_HZ
 
     @property
@@ -108,8 +109,15 @@ class WindowBuffer:
 
     @property
     def is_full(self) -> bool:
-        """Whether `buffer_s` is reached: flush what is here, and let the sender wait."""
+        """Whether `buffer_s` is reached: flush what is here."""
         return self.buffered_s >= self._limit_s
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the sender should wait: as much as the longest window holds, or as `buffer_s`
+        without the window that waits for a context, has not been heard by any."""
+        longest_s = max(self._longest / SAMPLE_RATE_HZ, self._limit_s)
+        return self.is_full or self.unheard_s >= longest_s
 
     @property
     def has_window(self) -> bool:
@@ -201,9 +209,19 @@ class WindowBuffer:
         return self._take(span)
 
     def begin(self) -> None:
-        """A context has begun with the window taken last: it cannot grow any more."""
+        """A context has begun with the window taken last, or nobody waits for it any more: it
+        cannot grow."""
         self._unstarted = None
         self._forget()
+
+    @property
+    def _buffered_from(self) -> int:
+        """The first sample that no window has taken yet."""
+        if self._spans:
+            return self._spans[0].fresh
+        if self._settings.mode == "chunk":
+            return self._consumed
+        return self._segmenter.waits_from
 
     def _grows(self, span: Span) -> bool:
         """Whether the next span can be had together with this one."""

@@ -21,6 +21,16 @@ POOL_FROM = 0.20  # the user's plan: contention below is left serial, above gets
 WINDOWS = 24  # different ones
 
 
+COLUMNS = {
+    "windows": "windows",
+    "wait_share": "all",
+    "wait_share_p50": "p50",
+    "wait_share_p95": "p95",
+    "wait_share_max": "max",
+    "wait_max_s": "longest, s",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Contention:
     """Runs by number of calls, on one context and on the pool; and both with all they can do."""
@@ -86,9 +96,10 @@ def print_table(result: Contention) -> None:
     figures = result.figures()
     pool = f"{result.contexts} contexts"
     for title, rows in (("one context", figures["one_context"]), (pool, figures["pool"])):
-        table = Table("calls", title=f"waiting, {title}", title_justify="left", box=None)
+        heading = f"share of the time that windows wait, {title}"
+        table = Table("calls", title=heading, title_justify="left", box=None)
         for name in next(iter(rows.values())):
-            table.add_column(name, justify="right")
+            table.add_column(COLUMNS[name], justify="right")
         for calls, row in rows.items():
             table.add_row(calls, *(f"{value:g}" for value in row.values()))
         Console().print(table)

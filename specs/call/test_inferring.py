@@ -201,12 +201,19 @@ def test_look_gives_way() -> None:
 
 
 def test_window_grows_to_fifteen_seconds() -> None:
-    """A longer window would cost no less; then the buffer fills, and the sender has to wait."""
+    """A longer window would cost no less; the sender has to wait until a context begins with it."""
     call = waiting().after(heard(5.0), heard(4.0), heard(4.0))
     assert asked(call) == (Cut.FULL, 0.0, 14.0)
-    call.after(heard(4.0)).when(heard(5.0))
-    waits = Note("reading_paused", "10.0 s wait for inference")
-    call.then("inferring", WAIT_FOR_PAUSE, waits, PauseReading())
+    waits = Note("reading_paused", "15.0 s wait for inference")
+    call.when(heard(1.0)).then("inferring", WAIT_FOR_PAUSE, waits, PauseReading())
+    call.when(ev.InferenceStarted(4)).then("inferring", ResumeReading())
+
+
+def test_a_window_given_up_lets_the_sender_go_on() -> None:
+    """Nobody waits for it any more, so there is room again."""
+    call = waiting().after(heard(5.0), heard(4.0), heard(4.0), heard(1.0))
+    call.when(ev.InferenceOverdue())
+    assert ResumeReading() in call.effects
 
 
 # ---------------------------------------------------------------- hanging up meanwhile
