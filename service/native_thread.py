@@ -1,5 +1,8 @@
 """A native thread that greenlets can wait for: blocking work belongs there, never on the hub."""
 
+import os
+import sys
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -21,6 +24,12 @@ class NativeThread:
             raise outcome
         return outcome
 
+    def be_nicer(self, by: int) -> None:
+        """Let other threads of this process come first; on Linux, where threads have priorities of
+        their own, and nothing elsewhere."""
+        if sys.platform == "linux":
+            self.run(lambda: _be_nicer(by))
+
     def stop(self) -> None:
         """End the thread, after the work under way."""
         self._pool.kill()
@@ -32,3 +41,8 @@ def _outcome(work: Callable[[], T]) -> T | Exception:
         return work()
     except Exception as error:
         return error
+
+
+def _be_nicer(by: int) -> None:
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + by)

@@ -1,0 +1,93 @@
+"""What one read brings is one event for the call."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gevent
+import numpy as np
+from gevent import socket
+
+from callfsm.call.events import AudioConnected, AudioReceived, EndReason, StreamEnded
+from callfsm.fsm.table import Event
+from service.audio import AudioConnection
+from service.metrics import Metrics
+from service.wire import END_OF_STREAM, encode
+
+WAIT_S = 5.0  # only a test that fails waits so long
+FRAME = np.full(320, 0.25, "<f4")
+CHUNK = np.full(16_000, 0.5, "<f4")
+
+
+class Box:
+    """A mailbox that is never full, and what it was told."""
+
+    waiting = 0
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def offer(self, event: Event) -> bool:
+        self.events.append(event)
+        return True
+
+    def tell(self, event: Event) -> None:
+        self.events.append(event)
+
+    @property
+    def audio(self) -> list[tuple[int, float]]:
+        """Samples and chunk length of each piece of audio."""
+        heard = [event for event in self.events if isinstance(event, AudioReceived)]
+        return [(len(event.samples), event.chunk_s) for event in heard]
+
+    def await_end(self) -> None:
+        with gevent.Timeout(WAIT_S):
+            while not any(isinstance(event, StreamEnded) for event in self.events):
+                gevent.sleep(0.001)
+
+
+@contextmanager
+def connected(box: Box) -> Iterator[socket.socket]:
+    """The far end of call 7's audio connection."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        address = listener.getsockname()
+        connection = AudioConnection(7, address, box, lambda: 0.0, Metrics())
+        connection.connect()
+        far, _ = listener.accept()
+        with far:
+            yield far
+        connection.close()
+
+
+def test_frames_that_came_together_are_one_event() -> None:
+    """Behind time, the call is told once of all that waits; the last frame says what it ended."""
+    box = Box()
+    with connected(box) as far:
+        far.sendall(encode(b"7") + 4 * encode(FRAME.tobytes()) + END_OF_STREAM)
+        box.await_end()
+    assert box.audio == [(1280, 0.02)]
+    assert box.events[-1] == StreamEnded(EndReason.END_OF_STREAM)
+    assert isinstance(box.events[0], AudioConnected)
+
+
+def test_a_speech_chunk_ends_an_event() -> None:
+    """Its end says that the speaker paused, or could: nothing later may hide it."""
+    box = Box()
+    with connected(box) as far:
+        far.sendall(
+            encode(b"7") + encode(CHUNK.tobytes()) + encode(FRAME.tobytes()) + END_OF_STREAM
+        )
+        box.await_end()
+    assert sum(samples for samples, _ in box.audio) == 16_320
+    assert [chunk_s for _, chunk_s in box.audio if chunk_s] == [1.0, 0.02]
+
+
+def test_what_came_before_a_fault_is_heard() -> None:
+    """A chunk that is no whole number of samples ends the stream after the frames before it."""
+    box = Box()
+    with connected(box) as far:
+        far.sendall(encode(b"7") + 2 * encode(FRAME.tobytes()) + encode(b"abc"))
+        box.await_end()
+    assert box.audio == [(640, 0.02)]
+    assert box.events[-1] == StreamEnded(EndReason.PROTOCOL_ERROR)
