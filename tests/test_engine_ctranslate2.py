@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from service.engines.log_mel import log_mel
 from service.engines.vocabulary import read_vocabulary
 from service.settings import load_settings
 from service.speech.corpus import demo_calls
+from service.speech.noise import NON_SPEECH
 from service.weights.errors import WeightsError
 from service.weights.mel import filter_bank
 from service.weights.resolve import ctranslate2_directory
@@ -132,7 +133,7 @@ class FakeModel:
         """`texts` of the windows in the order of `encode`; `again` is what second passes say."""
         self.texts = [list(text) for text in texts]
         self.again = list(again)
-        self.no_speech = 0.0
+        self.no_speech, self.probability = 0.0, 0.9
         self.fails = False
         self.batches: list[tuple[int, int]] = []  # windows, frames
         self.caps: list[int] = []
@@ -161,7 +162,8 @@ class FakeModel:
     ) -> list[Any]:
         assert all(token < END for text in texts for token in text)
         return [
-            native.Alignment(tuple(range(0, 20 * len(t) + 1, 20)), (0.9,) * len(t)) for t in texts
+            native.Alignment(tuple(range(0, 20 * len(t) + 1, 20)), (self.probability,) * len(t))
+            for t in texts
         ]
 
     def unload(self) -> None:
@@ -222,13 +224,20 @@ def test_a_doubted_text_is_read_again_alone_in_full_context(directory: Path) -> 
     assert model.batches == [(2, feature_frames(2.0)), (1, FULL_FRAMES)]
 
 
-def test_nothing_is_heard_where_nobody_speaks(directory: Path) -> None:
-    """The model's own word on that counts more than the text that it gives all the same."""
+@pytest.mark.parametrize(
+    ("no_speech", "probability", "is_believed"),
+    [(0.9, 0.9, True), (0.7, 0.4, True), (0.7, 0.9, False), (0.5, 0.4, False)],
+)
+def test_the_model_may_say_that_nobody_speaks(
+    directory: Path, no_speech: float, probability: float, is_believed: bool
+) -> None:
+    """When it is sure, that counts more than its text; else only where its words are doubtful."""
     model = FakeModel([1, 2])
     engine = engine_of(directory, model)
-    model.no_speech = 0.7
+    model.no_speech, model.probability = no_speech, probability
     [transcript] = engine.transcribe([sound(0.1)])
-    assert (transcript.words, transcript.guards) == ((), ("no_speech",))
+    heard = ("", ("no_speech",)) if is_believed else ("w1 w2", ())
+    assert (as_text(transcript.words), transcript.guards) == heard
 
 
 def test_words_end_where_the_next_one_begins(directory: Path) -> None:
@@ -461,6 +470,15 @@ def test_abort_ends_a_running_inference(
         thread.join(0.01)
     assert outcome == ["aborted"]
     assert engine.transcribe([window])[0].words
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("sound_of", NON_SPEECH.values(), ids=NON_SPEECH)
+def test_sounds_of_a_line_are_no_words(engine: Any, sound_of: Callable[[float], Any]) -> None:
+    """By the model's own judgement, or because they are digital silence."""
+    (transcript,) = engine.transcribe([AudioWindow(sound_of(3.0))])
+    assert transcript.words == ()
+    assert not transcript.guards or transcript.guards[0] in {"silence", "no_speech", "improbable"}
 
 
 @pytest.mark.model

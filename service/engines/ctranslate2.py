@@ -16,6 +16,7 @@ import numpy as np
 from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.errors import EngineError
 from callfsm.inference.engine import AudioWindow, Transcript
+from callfsm.words import Word
 from service.engines.ctranslate2_model import (
     MAX_BATCH,
     NATIVE_EXCEPTIONS,
@@ -25,7 +26,7 @@ from service.engines.ctranslate2_model import (
     NativeModel,
 )
 from service.engines.decoding import FULL_FRAMES, feature_frames, is_silent, token_cap
-from service.engines.guards import Reading, guarded
+from service.engines.guards import Reading, guarded, mean_probability
 from service.engines.log_mel import FRAMES_PER_S, log_mel
 from service.engines.tokens import Token, words_of
 from service.engines.vocabulary import Vocabulary, read_vocabulary
@@ -34,7 +35,11 @@ ALIGNED_S = 0.02  # the encoder's step, in which alignments count
 CAP_MAX = 224  # new tokens that the decoder has room for
 NO_REPEAT_NGRAM = 3  # tokens; in the second pass only, since people do repeat themselves
 
-NO_SPEECH = 0.6  # Whisper's; prompts reach 0.34, noises and tones begin at 0.75
+# The probability that nobody speaks. Beyond the first, Whisper's own, the model is believed where
+# its words are doubtful, too; beyond the second, whatever they are. Prompts alone reach 0.34,
+# without pauses 0.69; noises and tones begin at 0.57.
+NO_SPEECH, SURELY_NO_SPEECH = 0.6, 0.85
+DOUBTFUL = 0.5  # mean probability of the words
 
 T = TypeVar("T")
 
@@ -158,22 +163,24 @@ class CTranslate2Engine:
         # Greedy decoding takes no account of what follows: cut here, a text is as if capped there.
         texts = [
             [token for token in one.tokens[:cap] if token < vocabulary.end_of_text]
-            if one.no_speech <= NO_SPEECH
+            if one.no_speech <= SURELY_NO_SPEECH
             else []
             for one, cap in zip(generated, caps, strict=True)
         ]
         heard = [min(frames, int(np.ceil(w.duration_s * FRAMES_PER_S))) for w in windows]
         aligned = self._step(lambda: model.align(encoded, prompt, texts, heard))
+        words = [
+            words_of(_tokens(text, alignment, vocabulary), window.duration_s)
+            for window, text, alignment in zip(windows, texts, aligned, strict=True)
+        ]
         return [
             Reading(
-                words_of(_tokens(text, alignment, vocabulary), window.duration_s),
+                heard_words,
                 window.duration_s,
                 capped=len(one.tokens) >= cap,
-                no_speech=one.no_speech > NO_SPEECH,
+                no_speech=_nobody_speaks(one.no_speech, heard_words),
             )
-            for window, one, cap, text, alignment in zip(
-                windows, generated, caps, texts, aligned, strict=True
-            )
+            for window, one, cap, heard_words in zip(windows, generated, caps, words, strict=True)
         ]
 
     def _step(self, compute: Callable[[], T]) -> T:
@@ -181,6 +188,11 @@ class CTranslate2Engine:
         if self._abort_asked.is_set():
             raise EngineError("aborted")
         return result
+
+
+def _nobody_speaks(no_speech: float, words: Sequence[Word]) -> bool:
+    doubtful = mean_probability(words) < DOUBTFUL
+    return no_speech > SURELY_NO_SPEECH or (no_speech > NO_SPEECH and doubtful)
 
 
 def _tokens(text: list[int], alignment: Alignment, vocabulary: Vocabulary) -> Iterator[Token]:
