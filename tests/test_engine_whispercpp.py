@@ -625,6 +625,14 @@ def test_words_without_time_after_the_speech_go(text: str, ends: list[float], ke
     assert without_overrun(words) == words[:kept]
 
 
+def test_words_without_time_in_the_middle_go_in_fours() -> None:
+    """A decoder that goes back says much again in no time; one, two or three words can be real."""
+    for said_again, kept in ((3, "press one to go press one to now"), (4, "press one to go now")):
+        again = timed("press one to go press one to go now", [0.3, 0.6, 0.8, 1.2, *[1.2] * 4, 1.6])
+        words = (*again[:4], *again[4 : 4 + said_again], again[-1])
+        assert as_text(without_overrun(words)) == kept
+
+
 def test_a_dropped_overrun_is_reported() -> None:
     """The guard that drops an overrun is named, so that it is counted; nothing is read again."""
     reading = Reading(timed("is paused is paused", [0.4, 1.0, 1.0, 1.0]), 1.2)

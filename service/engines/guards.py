@@ -8,6 +8,7 @@ numbers come in, so both engines share these rules.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from callfsm.words import Word, as_text
 
@@ -17,6 +18,7 @@ MAX_WORDS_PER_S = 7.0  # chosen, not measured: never reached by the prompts
 GRACE_WORDS = 4  # a very short window may hold the ends of words cut at both edges
 SHORTEST_WORD_S = 0.08  # on the average of a phrase: twelve words a second
 TIMELESS_S = 0.04  # two steps of the alignment: no word is so short
+TIMELESS_WORDS = 4  # in a row, in the middle of a text; one or two can be real and badly aligned
 MIN_MEAN_PROBABILITY = 0.12  # the lowest right text of 295 prompts has 0.15
 
 _ANNOTATION = re.compile(r"\[[^\]]*\]?|\([^)]*\)?|\*[^*]*\*?|[♪♩♫♬🎵🎶]+")
@@ -100,14 +102,16 @@ def agree(first: Sequence[Word], second: Sequence[Word]) -> bool:
 
 
 def without_overrun(words: tuple[Word, ...]) -> tuple[Word, ...]:
-    """The words without those that were decoded after the speech had ended.
+    """The words without those that were decoded and not spoken.
 
     A decoder that does not stop where the speech does says its last phrase again, and alignment has
     hardly any time left for it: a repeated phrase goes when it is faster than anybody can speak,
-    and so do two words or more at the end that take no time at all.
+    and so do two words or more at the end that take no time at all. A decoder that goes back in
+    the middle says much again before it goes on: four words or more without time go anywhere.
     """
     if all(_span_s(word, word) == 0.0 for word in words):  # there are no times
         return words
+    words = _without_timeless(words)
     texts = [_bare(word.text) for word in words]
     for size in range(min(MAX_NGRAM_WORDS, len(words) // 2), 0, -1):
         repeated = texts[-size:] == texts[-2 * size : -size]
@@ -117,6 +121,16 @@ def without_overrun(words: tuple[Word, ...]) -> tuple[Word, ...]:
     while timed and _span_s(words[timed - 1], words[timed - 1]) <= TIMELESS_S:
         timed -= 1
     return words[:timed] if len(words) - timed > 1 else words
+
+
+def _without_timeless(words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Without the runs of TIMELESS_WORDS or more that take no time."""
+    kept: list[Word] = []
+    for is_timeless, run in groupby(words, lambda word: _span_s(word, word) <= TIMELESS_S):
+        part = list(run)
+        if not is_timeless or len(part) < TIMELESS_WORDS:
+            kept += part
+    return tuple(kept)
 
 
 def mean_probability(words: Sequence[Word]) -> float:
