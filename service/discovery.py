@@ -6,6 +6,7 @@ from collections.abc import Callable
 import gevent
 
 from callfsm.errors import StoreError
+from service.background import Background
 from service.store.database import ActiveCall
 from service.store.store import Store
 
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 EVERY_S = 1.0  # PROTOCOL.md 4
 
 
-class Discovery:
+class Discovery(Background):
     """Once a second, announces the rows that are active.
 
     A row stays active for a while after its caller hung up. So a call that ended is announced
@@ -22,18 +23,11 @@ class Discovery:
     """
 
     def __init__(self, store: Store, announce: Callable[[int], None]) -> None:
+        super().__init__(self._watch)
         self._store = store
         self._announce = announce
         self._over: dict[int, ActiveCall] = {}  # rows as they were when their call ended
         self._ended: set[int] = set()  # since the last look
-        self._greenlet: gevent.Greenlet[[], None] | None = None
-
-    def start(self) -> None:
-        self._greenlet = gevent.spawn(self._watch)
-
-    def stop(self) -> None:
-        if self._greenlet is not None:
-            self._greenlet.kill()
 
     def call_ended(self, call_id: int) -> None:
         """Do not announce the row of this call again as long as it stays as it is."""

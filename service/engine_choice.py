@@ -27,6 +27,12 @@ class EngineChoice:
     max_batch: int
     weights_bytes: int = 0
 
+    def loaded(self) -> Engine:
+        """One that is ready. Raises EngineError."""
+        engine = self.make()
+        engine.load()
+        return engine
+
 
 def choose_engine(settings: Settings, model: str) -> EngineChoice:
     """The engine of these settings, with the weights of `model`.

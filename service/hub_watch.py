@@ -8,24 +8,18 @@ import time
 
 import gevent
 
+from service.background import Background
 from service.metrics import Metrics
 
 EVERY_S = 0.02  # as often as a frame comes
 
 
-class HubWatch:
+class HubWatch(Background):
     """Feeds `callfsm_hub_late_seconds` from `start` to `stop`."""
 
     def __init__(self, metrics: Metrics) -> None:
+        super().__init__(self._watch)
         self._late_s = metrics.hub_late_s
-        self._greenlet: gevent.Greenlet[[], None] | None = None
-
-    def start(self) -> None:
-        self._greenlet = gevent.spawn(self._watch)
-
-    def stop(self) -> None:
-        if self._greenlet is not None:
-            self._greenlet.kill()
 
     def _watch(self) -> None:
         while True:

@@ -1,13 +1,13 @@
 """The CTranslate2 engine: no window's text depends on another's, nothing invented, no crash."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from engine_checks import errors_when_aborted
 from numpy.typing import NDArray
 
 from callfsm.audio import SAMPLE_RATE_HZ
@@ -455,20 +455,8 @@ def test_abort_ends_a_running_inference(
     engine: Any, phrases: list[tuple[str, AudioWindow]]
 ) -> None:
     """A minute's work raises after the step it is at; the engine works on."""
-    window, outcome = phrases[0][1], []
-
-    def infer() -> None:
-        try:
-            engine.transcribe([window] * 400)
-        except EngineError as error:
-            outcome.append(str(error))
-
-    thread = threading.Thread(target=infer)
-    thread.start()
-    while thread.is_alive():
-        engine.abort()
-        thread.join(0.01)
-    assert outcome == ["aborted"]
+    window = phrases[0][1]
+    assert errors_when_aborted(engine, [window] * 400) == ["aborted"]
     assert engine.transcribe([window])[0].words
 
 

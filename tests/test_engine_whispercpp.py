@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engine_checks import errors_when_aborted
 from numpy.typing import NDArray
 
 from callfsm.audio import SAMPLE_RATE_HZ
@@ -562,20 +563,8 @@ def test_silence_and_noise_give_no_words(engine: WhisperCppEngine) -> None:
 @pytest.mark.model
 def test_abort_ends_a_running_inference(engine: WhisperCppEngine) -> None:
     """A batch of a minute's work raises soon after; loaded again, the engine works."""
-    window, outcome = AudioWindow(spoken("conf-getpin")), []
-
-    def infer() -> None:
-        try:
-            engine.transcribe([window] * 200)
-        except EngineError as error:
-            outcome.append(str(error))
-
-    thread = threading.Thread(target=infer)
-    thread.start()
-    while thread.is_alive():
-        engine.abort()
-        thread.join(0.01)
-    assert outcome == ["aborted"]
+    window = AudioWindow(spoken("conf-getpin"))
+    assert errors_when_aborted(engine, [window] * 200) == ["aborted"]
     engine.load()
     assert engine.transcribe([window])[0].words
 

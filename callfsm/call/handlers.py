@@ -183,6 +183,11 @@ def transcribe(call: Call, _: ev.WindowTaken) -> Iterator[Effect]:
 
 
 def begin(call: Call, _: ev.InferenceStarted) -> Iterator[Effect]:
+    yield from _let_go(call)
+
+
+def _let_go(call: Call) -> Iterator[Effect]:
+    """The window taken last waits for a context no more: that makes room for what comes."""
     call.windows.begin()
     yield from _read_on(call)
 
@@ -195,8 +200,7 @@ def deduplicate(call: Call, event: ev.InferenceDone) -> Iterator[Effect]:
     unaligned, failures = merger.unaligned, merger.failures
     committed = merger.merge(window, shifted(event.words, window.start_s))
     call.window = None
-    call.windows.begin()
-    yield from _read_on(call)
+    yield from _let_go(call)
     if merger.unaligned > unaligned:
         yield ask.Note("overlap_unaligned", f"window {window.number}")
     if merger.failures > failures:
@@ -217,8 +221,7 @@ def give_up_window(call: Call, event: ev.InferenceFailed | ev.InferenceOverdue) 
     if window is None:
         return
     call.window = None
-    call.windows.begin()
-    yield from _read_on(call)
+    yield from _let_go(call)
     why = event.error if isinstance(event, ev.InferenceFailed) else "no answer in time"
     where = f"{window.start_s:.1f} to {window.end_s:.1f} s"
     what = "look_failed" if window.cut is Cut.EAGER else "window_lost"

@@ -5,7 +5,7 @@ process, the real protocol, real time. Simulated sides go through the same call 
 time: faster than life, and the same on a busy machine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -13,11 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from callfsm.inference.engine import Engine
 from service.bench.bars import Bar, print_bars
 from service.bench.calls import NOISES, noisy, speech
 from service.bench.sides import (
-    Side,
     chunked_side,
     live_side,
     simulated_side,
@@ -97,12 +95,15 @@ class Accuracy:
 def measure(plan: Plan, server: Server) -> Accuracy:
     """Every side under every condition. Raises CallfsmError like `Trial.play`."""
     timing = timing_engine(server.model)
-    engines = _engines(server) if plan.simulated or plan.quiet_s else {}
+    chunks_engine = server.choice(baseline=True).loaded() if plan.simulated else None
     audio_s, sides = {}, {}
     for condition, calls in plan.conditions().items():
         audio_s[condition] = round(sum(call.duration_s for call in calls), 1)
-        if plan.simulated:
-            measured = _simulated(calls, engines, server)
+        if chunks_engine is not None:
+            measured = [
+                simulated_side("callfsm, simulated", calls, server),
+                chunked_side("baseline, each chunk", calls, chunks_engine),
+            ]
         else:
             stream = STREAM_CHUNKS if plan.chunks else STREAM_FRAMES
             measured = [
@@ -113,7 +114,7 @@ def measure(plan: Plan, server: Server) -> Accuracy:
         sides[condition] = {side.name: side.figures(calls, timing) for side in measured}
     nothing = {}
     if plan.quiet_s:
-        nothing = texts_out_of_nothing(plan.quiet_s, engines["stream"], server)
+        nothing = texts_out_of_nothing(plan.quiet_s, server.choice().loaded(), server)
     return Accuracy(audio_s, sides, nothing)
 
 
@@ -140,25 +141,6 @@ def print_table(result: Accuracy) -> None:
     for sound, text in result.out_of_nothing.items():
         Console().print(f"{sound}: {text or 'no text'}", highlight=False)
     print_bars(result.bars())
-
-
-def _engines(server: Server) -> dict[str, Engine]:
-    engines = {
-        "stream": server.choice().make(),
-        "chunks": server.choice(baseline=True).make(),
-    }
-    for engine in engines.values():
-        engine.load()
-    return engines
-
-
-def _simulated(
-    calls: Sequence[SpokenCall], engines: Mapping[str, Engine], server: Server
-) -> list[Side]:
-    return [
-        simulated_side("callfsm, simulated", calls, server),
-        chunked_side("baseline, each chunk", calls, engines["chunks"]),
-    ]
 
 
 def _shown(row: str, value: Any) -> str:

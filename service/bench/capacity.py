@@ -206,7 +206,7 @@ def _probe(
             played = trial.play(calls, timing)
         except CallfsmError as error:
             return Probe(at_once, problems=(str(error),))
-    lost = played.metrics.get("callfsm_notes_total[window_lost]", 0.0)
+    lost = played.windows_lost
     problems = [*played.problems, *([f"{lost:g} windows lost"] if lost else [])]
     return Probe(
         at_once,

@@ -89,9 +89,7 @@ def print_table(overhead: Overhead) -> None:
 
 def _bare_cpu_s(windows: Sequence[AudioWindow], server: Server) -> float:
     """Processor seconds for the windows, one engine a thread, none loaded in that time."""
-    engines = [server.choice().make() for _ in range(server.settings().context_count())]
-    for engine in engines:
-        engine.load()
+    engines = [server.choice().loaded() for _ in range(server.settings().context_count())]
     with (
         Console(stderr=True).status(f"{len(windows)} windows in the bare engine"),
         ThreadPoolExecutor(len(engines)) as threads,

@@ -17,14 +17,13 @@ from rich.table import Table
 
 from service.bench.bars import Bar, mean, percentile, print_bars
 from service.bench.calls import conversations, copies, later
+from service.bench.capacity import DIFFERENT_CALLS, RAMP_S
 from service.bench.ways import STREAM_FRAMES, Server, timing_engine
 from service.speech.latency import HeardWord
 from service.trial.play import Played, Trial
 
 BEFORE_S, AFTER_S = 20.0, 40.0  # with a quarter of the calls
 SETTLED_S = 10.0  # after the overload, latency is to be what it was
-DIFFERENT_CALLS = 3
-RAMP_S = 4.0
 SLACK_S = 0.5  # what is not told apart by a few hundred words
 EVERY_S = 5.0  # of the picture
 
@@ -49,7 +48,7 @@ class Overload:
             "send_lag_max_s": round(max(r.send_lag_s for r in self.played.results), 2),
             "windows_replaced": metrics.get("callfsm_windows_replaced_total", 0.0),
             "reading_paused": metrics.get("callfsm_notes_total[reading_paused]", 0.0),
-            "windows_lost": self._lost,
+            "windows_lost": self.played.windows_lost,
             "calls_refused": metrics.get("callfsm_calls_refused_total", 0.0),
             "problems": self.played.problems,
             "bars": [bar.figures() for bar in self.bars()],
@@ -80,7 +79,7 @@ class Overload:
         limit_s = (before or 0.0) + SLACK_S
         return [
             Bar("calls with problems, or not closed", len(self.played.problems), 0),
-            Bar("windows lost", self._lost, 0),
+            Bar("windows lost", self.played.windows_lost, 0),
             Bar(f"p95 of words from {SETTLED_S:g} s after the overload", after, limit_s, "s"),
         ]
 
@@ -93,10 +92,6 @@ class Overload:
             if late_s:
                 points.append((float(start_s), float(np.percentile(late_s, 95))))
         return {f"{self.steady} calls that are there all the time": points}
-
-    @property
-    def _lost(self) -> float:
-        return self.played.metrics.get("callfsm_notes_total[window_lost]", 0.0)
 
     def _words(self) -> list[HeardWord]:
         results = self.played.results[: self.steady]

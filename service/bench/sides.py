@@ -138,9 +138,7 @@ def _simulated(server: Server, samples: Samples) -> tuple[str, list[float]]:
 @cache
 def _loaded(server: Server) -> tuple[Engine, SileroNetwork]:
     """What a process needs once."""
-    engine = server.choice().make()
-    engine.load()
-    return engine, SileroNetwork.installed()
+    return server.choice().loaded(), SileroNetwork.installed()
 
 
 def _whole_file_texts(model: str) -> dict[str, Callable[[Samples], str]]:

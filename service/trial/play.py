@@ -97,6 +97,11 @@ class Played:
         return [s for result in self.results for s in result.word_latencies_s]
 
     @property
+    def windows_lost(self) -> float:
+        """Windows that were given up, however often they were tried."""
+        return self.metrics.get("callfsm_notes_total[window_lost]", 0.0)
+
+    @property
     def problems(self) -> list[str]:
         found = [problem for result in self.results for problem in result.problems]
         if crashed := self.metrics.get("callfsm_calls_crashed_total", 0.0):
