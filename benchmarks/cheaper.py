@@ -15,9 +15,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import ctranslate2
 import numpy as np
 
 from benchmarks.engine_parameters import Piece
+from benchmarks.sent_windows import LENGTHS_S, SEED, SPEECH_S, windows_of
 from benchmarks.turns import Heard, Way, alone, show, take_turns, together
 from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.inference.engine import Engine
@@ -35,24 +35,17 @@ from service.engines.ctranslate2_model import Generated, NativeModel
 from service.engines.decoding import Decoding
 from service.engines.vocabulary import read_vocabulary
 from service.engines.whispercpp import GpuSettings, NativeContext, WhisperCppEngine
-from service.speech.corpus import Phrase, SpokenCall
 from service.weights.quantise import FORMATS
 from service.weights.resolve import ctranslate2_directory, resolve
 
 MODEL = "tiny.en"
 WEIGHTS = (MODEL, *(f"{MODEL}-{name}" for name in FORMATS))  # of whisper.cpp
 TYPES = ("int8", "int8_float32", "int16", "float32")  # of CTranslate2, what it offers on a CPU
-# Quantiles of the windows that simulated calls asked for (`service.trial.simulated`): with looks
-# half are longer than 13 s, at full load half are of 4.5 to 5.5 s.
-LENGTHS_S = (1.0, 2.8, 4.2, 5.0, 5.4, 7.7, 11.7, 13.1, 14.1, 15.0)
 SHORT_S = (1.0, 1.4, 1.7, 2.0)
 LONG_S = 10.0
 BATCHES = (1, 2, 4, 8, 16)
 PROMPTS = (0, 16, 64, 200)  # tokens; Whisper takes 223
 POOLS = ((1, 1), (1, 2), (2, 1), (2, 2))  # contexts, threads
-MARGIN_S = 0.1  # around the phrases of a window; the shortest pause is twice that
-SPEECH_S = 900.0
-SEED = 5
 
 
 class Typed(NativeModel):
@@ -75,7 +68,9 @@ class Prompted(NativeModel):
     def generate(
         self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
     ) -> list[Generated]:
-        return super().generate(encoded, (*self._before, *prompt), max_tokens, no_repeat_ngram)
+        # The library may count the prompt, too: room for both.
+        room = max(max_tokens, -(-(max_tokens + len(self._before) + len(prompt)) // 2))
+        return super().generate(encoded, (*self._before, *prompt), room, no_repeat_ngram)
 
 
 class PromptedContext(NativeContext):
@@ -91,26 +86,6 @@ class PromptedContext(NativeContext):
         return parameters
 
 
-def windows_of(lengths_s: Sequence[float], count: int) -> list[Piece]:
-    """At most `count` windows of as many whole phrases as fit these lengths, taken in turn.
-
-    A phrase that is longer than the length is left out.
-    """
-    windows: list[Piece] = []
-    lengths = cycle(lengths_s)
-    length_s = next(lengths)
-    for call in speech(SPEECH_S, SEED):
-        taken: list[Phrase] = []
-        for phrase in call.phrases:
-            if taken and phrase.end_s - taken[0].start_s + 2 * MARGIN_S > length_s:
-                windows.append(_window(call, taken))
-                length_s = next(lengths)
-                taken = []
-            if phrase.end_s - phrase.start_s + 2 * MARGIN_S <= length_s:
-                taken.append(phrase)
-    return windows[:count]
-
-
 def weights_table(arguments: argparse.Namespace) -> None:
     """Types of weights, of both engines, and another build of pywhispercpp."""
     pieces = windows_of(LENGTHS_S, arguments.windows)
@@ -123,8 +98,7 @@ def weights_table(arguments: argparse.Namespace) -> None:
     for compute_type in TYPES:
         engine = ctranslate(open_model=partial(Typed, compute_type))
         ways[f"CTranslate2 {compute_type}"] = alone(engine, pieces)
-    _head(pieces)
-    show(take_turns(ways, pieces, arguments.repeats), f"whisper.cpp {MODEL}")
+    _compare(ways, pieces, arguments.repeats, f"whisper.cpp {MODEL}")
 
 
 def batches_table(arguments: argparse.Namespace) -> None:
@@ -139,8 +113,7 @@ def batches_table(arguments: argparse.Namespace) -> None:
     ]
     for pieces in (windows_of(SHORT_S, count), long):
         ways = {f"batch of {size}": alone(engine, pieces, size) for size in BATCHES}
-        _head(pieces)
-        show(take_turns(ways, pieces, arguments.repeats), "batch of 1")
+        _compare(ways, pieces, arguments.repeats, "batch of 1")
 
 
 def prompts_table(arguments: argparse.Namespace) -> None:
@@ -149,14 +122,11 @@ def prompts_table(arguments: argparse.Namespace) -> None:
     ways = {}
     for length in PROMPTS:
         text, tokens = _earlier(length)
-        context = whisper_cpp(open_context=partial(PromptedContext, text))
-        ways[f"whisper.cpp, {length}"] = alone(context, pieces)
-    for length in PROMPTS:
-        text, tokens = _earlier(length)
-        engine = ctranslate(open_model=partial(Prompted, tokens))
-        ways[f"CTranslate2, {length}"] = alone(engine, pieces)
-    _head(pieces)
-    show(take_turns(ways, pieces, arguments.repeats), f"whisper.cpp, {PROMPTS[0]}")
+        cpp = whisper_cpp(open_context=partial(PromptedContext, text))
+        ct2 = ctranslate(open_model=partial(Prompted, tokens))
+        ways[f"whisper.cpp, {length}"] = alone(cpp, pieces)
+        ways[f"CTranslate2, {length}"] = alone(ct2, pieces)
+    _compare(ways, pieces, arguments.repeats, f"whisper.cpp, {PROMPTS[0]}")
 
 
 def pool_table(arguments: argparse.Namespace) -> None:
@@ -169,8 +139,7 @@ def pool_table(arguments: argparse.Namespace) -> None:
         for name, make in (("whisper.cpp", whisper_cpp), ("CTranslate2", ctranslate))
         for contexts, threads in POOLS
     }
-    _head(pieces)
-    show(take_turns(ways, pieces, arguments.repeats), "whisper.cpp, 1 x 1")
+    _compare(ways, pieces, arguments.repeats, "whisper.cpp, 1 x 1")
 
 
 def whisper_cpp(name: str = MODEL, **options: Any) -> Engine:
@@ -213,12 +182,6 @@ def answer(name: str, count: int) -> None:
         print(json.dumps(way.hear(json.loads(line))), flush=True)
 
 
-def _window(call: SpokenCall, phrases: Sequence[Phrase]) -> Piece:
-    start_s, end_s = phrases[0].start_s - MARGIN_S, phrases[-1].end_s + MARGIN_S
-    start, end = (round(max(0.0, at_s) * SAMPLE_RATE_HZ) for at_s in (start_s, end_s))
-    return Piece(" ".join(phrase.text for phrase in phrases), call.samples[start:end])
-
-
 def _earlier(length: int) -> tuple[str, tuple[int, ...]]:
     """So many tokens of what other calls say, each a word: as text and as numbers."""
     vocabulary = read_vocabulary(ctranslate2_directory(MODEL) / "tokenizer.json")
@@ -229,12 +192,13 @@ def _earlier(length: int) -> tuple[str, tuple[int, ...]]:
     return " ".join(words), (*before, *(numbers[f" {word}".encode()] for word in words))
 
 
-def _head(pieces: Sequence[Piece]) -> None:
+def _compare(ways: Mapping[str, Way], pieces: Sequence[Piece], repeats: int, default: str) -> None:
     lengths_s = [piece.duration_s for piece in pieces]
     print(
         f"\n{len(pieces)} windows of {min(lengths_s):.1f} to {max(lengths_s):.1f} s, "
         f"{np.mean(lengths_s):.1f} s on the average\n"
     )
+    show(take_turns(ways, pieces, repeats), default)
 
 
 TABLES = {
