@@ -268,6 +268,8 @@ class AudioDecoder(_Decoder[AudioEvent]):
 
     def _cleaned(self, raw: bytes) -> Samples:
         samples = np.frombuffer(raw, dtype="<f4")
+        if np.abs(samples).max() <= 1:  # as nearly always; not so when one is no number
+            return samples
         finite = np.isfinite(samples)
         self.non_finite_samples += len(samples) - int(np.count_nonzero(finite))
         return np.clip(np.where(finite, samples, np.float32(0)), -1, 1).astype(np.float32)
