@@ -31,7 +31,14 @@ native = pytest.importorskip("service.engines.ctranslate2_model", exc_type=Impor
 
 Samples = NDArray[np.float32]
 
-END, START, ENGLISH, TRANSCRIBE, TIMESTAMP = 50_256, 50_257, 50_258, 50_259, 50_300
+END, START, ENGLISH, TRANSCRIBE, NO_TIMES, TIMESTAMP = (
+    50_256,
+    50_257,
+    50_258,
+    50_259,
+    50_299,
+    50_300,
+)
 MEL_BANDS = 80
 
 
@@ -83,6 +90,7 @@ def directory(tmp_path: Path) -> Path:
         "<|startoftranscript|>": START,
         "<|en|>": ENGLISH,
         "<|transcribe|>": TRANSCRIBE,
+        "<|notimestamps|>": NO_TIMES,
     }
     added = [{"id": number, "content": name} for name, number in special.items()]
     tokenizer = {"model": {"vocab": names}, "added_tokens": added}
@@ -245,6 +253,47 @@ def test_words_end_where_the_next_one_begins(directory: Path) -> None:
     (transcript,) = engine_of(directory, FakeModel([1, 2])).transcribe([sound(0.1)])
     assert [(w.start_s, w.end_s) for w in transcript.words] == [(0.0, 0.4), (0.4, 0.8)]
     assert {word.probability for word in transcript.words} == {0.9}
+
+
+def test_a_text_that_breaks_off_is_read_on_from_there(directory: Path) -> None:
+    """Two times at the end say that a segment begins with the second; its words come later."""
+    model = FakeModel([1, 2, TIMESTAMP + 40, TIMESTAMP + 45], [3])
+    (transcript,) = engine_of(directory, model).transcribe([sound(0.1)])
+    heard = [(word.text, round(word.start_s, 2), word.end_s) for word in transcript.words]
+    assert heard == [("w1", 0.0, 0.4), ("w2", 0.4, 0.8), ("w3", 0.9, 1.3)]
+    assert model.batches == [(1, feature_frames(2.0)), (1, feature_frames(1.1))]
+
+
+def test_no_word_is_heard_twice_where_a_text_breaks_off(directory: Path) -> None:
+    """The model's times are rounded: reading on begins after the last word, wherever they are."""
+    model = FakeModel([1, 2, TIMESTAMP + 10, TIMESTAMP + 10], [3])
+    (transcript,) = engine_of(directory, model).transcribe([sound(0.1)])
+    assert [round(word.end_s, 2) for word in transcript.words] == [0.4, 0.8, 1.2]
+
+
+@pytest.mark.parametrize(
+    ("ending", "seconds"),
+    [
+        ([TIMESTAMP + 50], 2.0),  # one time: the end of what was said
+        ([TIMESTAMP + 80, TIMESTAMP + 80], 2.0),  # 0.4 s are left
+        ([TIMESTAMP + 100, TIMESTAMP + 100], 1.0),  # a time outside the window
+    ],
+)
+def test_where_hardly_a_word_is_left_nothing_is_read_on(
+    directory: Path, ending: list[int], seconds: float
+) -> None:
+    """Nor where the model says that it has heard everything."""
+    model = FakeModel([1, *ending], [3])
+    (transcript,) = engine_of(directory, model).transcribe([sound(0.1, seconds)])
+    assert as_text(transcript.words) == "w1"
+
+
+def test_what_is_read_on_is_guarded_with_the_rest(directory: Path) -> None:
+    """A rest in which nobody speaks brings no words, and a loop there is read again, whole."""
+    breaks_off = [1, TIMESTAMP + 45, TIMESTAMP + 45]
+    model = FakeModel(breaks_off, [2, 3] * 4, again=[4])
+    (transcript,) = engine_of(directory, model).transcribe([sound(0.1)])
+    assert (as_text(transcript.words), transcript.guards) == ("w4", ("repeated_ngram", "retried"))
 
 
 def test_a_failed_inference_is_an_engine_error(directory: Path) -> None:

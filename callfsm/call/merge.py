@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import TypeAlias
 
+from callfsm.call.reheard import heard_again
 from callfsm.call.segmenter import Cut
 from callfsm.call.settings import WindowSettings
 from callfsm.call.windows import Window
@@ -202,12 +203,11 @@ def _middle_s(word: Word) -> float:
 def _following(
     committed: Sequence[Word], pairs: Sequence[tuple[int, int]], words: tuple[Word, ...]
 ) -> tuple[Word, ...]:
-    """The words after the committed ones: after their last, or else later in time."""
+    """The words after the committed ones: after their last, or else after what is most like it."""
     last, after = (pairs[-1][0], pairs[-1][1] + 1) if pairs else (-1, 0)
     if last + 1 == len(committed):
         return words[after:]
-    end_s = committed[-1].end_s
-    return tuple(word for word in words[after:] if _middle_s(word) > end_s)
+    return words[after + heard_again(committed[last + 1 :], words[after:]) :]
 
 
 def _timed(window: Window, words: Sequence[Word]) -> bool:

@@ -26,7 +26,7 @@ from service.engines.ctranslate2_model import (
     NativeModel,
 )
 from service.engines.decoding import FULL_FRAMES, feature_frames, is_silent, token_cap
-from service.engines.guards import Reading, guarded, mean_probability
+from service.engines.guards import Reading, followed, guarded, mean_probability
 from service.engines.log_mel import FRAMES_PER_S, log_mel
 from service.engines.tokens import Token, words_of
 from service.engines.vocabulary import Vocabulary, read_vocabulary
@@ -40,6 +40,7 @@ NO_REPEAT_NGRAM = 3  # tokens; in the second pass only, since people do repeat t
 # without pauses 0.69; noises and tones begin at 0.57.
 NO_SPEECH, SURELY_NO_SPEECH = 0.6, 0.85
 DOUBTFUL = 0.5  # mean probability of the words
+LEAST_REST_S = 0.5  # less audio than this is not read by itself: it holds hardly a word
 
 T = TypeVar("T")
 
@@ -152,6 +153,28 @@ class CTranslate2Engine:
     def _read(
         self, windows: Sequence[AudioWindow], frames: int, no_repeat_ngram: int = 0
     ) -> list[Reading]:
+        """The text of `windows`, each with features of `frames`, to the end of each.
+
+        A text may end with the time from which more is to be heard, and that is read by itself.
+        """
+        parts = self._read_part(windows, frames, no_repeat_ngram)
+        return [
+            self._read_on(window, part, no_repeat_ngram)
+            for window, part in zip(windows, parts, strict=True)
+        ]
+
+    def _read_on(self, window: AudioWindow, part: Reading, no_repeat_ngram: int) -> Reading:
+        if part.more_from_s is None or part.no_speech or part.capped:
+            return part
+        rest = AudioWindow(window.samples[round(part.more_from_s * SAMPLE_RATE_HZ) :])
+        if rest.duration_s < LEAST_REST_S or is_silent(rest.samples):
+            return part
+        [more] = self._read([rest], feature_frames(rest.duration_s), no_repeat_ngram)
+        return followed(part, more)
+
+    def _read_part(
+        self, windows: Sequence[AudioWindow], frames: int, no_repeat_ngram: int
+    ) -> list[Reading]:
         """One pass over `windows`, each with features of `frames`."""
         if self._loaded is None:
             raise EngineError(f"The engine of {self.directory} is not loaded.")
@@ -179,6 +202,7 @@ class CTranslate2Engine:
                 window.duration_s,
                 capped=len(one.tokens) >= cap,
                 no_speech=_nobody_speaks(one.no_speech, heard_words),
+                more_from_s=_more_from_s(vocabulary.more_from_s(one.tokens[:cap]), heard_words),
             )
             for window, one, cap, heard_words in zip(windows, generated, caps, words, strict=True)
         ]
@@ -193,6 +217,11 @@ class CTranslate2Engine:
 def _nobody_speaks(no_speech: float, words: Sequence[Word]) -> bool:
     doubtful = mean_probability(words) < DOUBTFUL
     return no_speech > SURELY_NO_SPEECH or (no_speech > NO_SPEECH and doubtful)
+
+
+def _more_from_s(said_s: float | None, words: Sequence[Word]) -> float | None:
+    """Where to read on: the model rounds the times it says, and may name one amid its last word."""
+    return None if said_s is None else max([said_s, *(word.end_s for word in words[-1:])])
 
 
 def _tokens(text: list[int], alignment: Alignment, vocabulary: Vocabulary) -> Iterator[Token]:

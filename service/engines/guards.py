@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from callfsm.words import Word, as_text
+from callfsm.words import Word, as_text, shifted
 
 MAX_NGRAM_WORDS = 12  # a loop over a longer phrase meets the token cap or MAX_WORDS_PER_S first
 MIN_LOOP_WORDS = 6  # "no, no, no", "bye bye" and "seven seven seven seven" are speech
@@ -27,13 +27,25 @@ _LETTER_OR_DIGIT = re.compile(r"\w")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One pass over `duration_s` of audio; `capped` says that the token cap ended it, and
-    `no_speech` that by the model's own judgement nobody speaks: whatever it heard is not here."""
+    """What was read in `duration_s` of audio; `capped` says that the token cap ended it, and
+    `no_speech` that by the model's own judgement nobody speaks: whatever it heard is not here.
+
+    `more_from_s`: the text ends here, and says that from this time more is to be heard.
+    """
 
     words: tuple[Word, ...]
     duration_s: float
     capped: bool = False
     no_speech: bool = False
+    more_from_s: float | None = None
+
+
+def followed(first: Reading, more: Reading) -> Reading:
+    """`first` and what was read from its `more_from_s` on, as one reading."""
+    words = () if more.no_speech else shifted(more.words, first.more_from_s or 0.0)
+    return replace(
+        first, words=first.words + words, capped=first.capped or more.capped, more_from_s=None
+    )
 
 
 def guarded(
