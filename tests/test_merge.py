@@ -264,6 +264,64 @@ def test_a_fragment_heard_twice_is_not_a_word(merger: Merger) -> None:
     assert as_text(tuple(text)) == "want peanuts today"
 
 
+# ------------------------------------------------ doubtful words
+DOUBTFUL = (Word("eleven", 0.8, 1.2, probability=0.2),)
+
+
+def test_a_doubtful_word_waits_for_what_follows(merger: Merger) -> None:
+    """A pause commits what comes before it; the next pass, which hears more, may correct it."""
+    first = merger.merge(window(0.0, 1.5, Cut.PAUSE), at(0.3, "extension") + DOUBTFUL)
+    assert (as_text(first), merger.held) == ("extension", DOUBTFUL)
+    later = window(0.0, 3.0, Cut.PAUSE, fresh_s=1.4)
+    new = merger.merge(later, (*at(0.3, "extension"), *at(0.8, "eleventh is busy")))
+    assert as_text(new) == "eleventh is busy"
+
+
+@pytest.mark.parametrize(
+    ("end_s", "cut"), [(2.8, Cut.PAUSE), (1.5, Cut.END), (1.5, Cut.CHUNK)], ids=str
+)
+def test_a_doubtful_word_is_committed_when_nothing_better_will_come(
+    merger: Merger, end_s: float, cut: Cut
+) -> None:
+    """With a second and a half heard after it, at the end, and of a chunk that stands alone."""
+    assert merger.merge(window(0.0, end_s, cut), DOUBTFUL) == DOUBTFUL
+
+
+def test_two_looks_that_agree_on_a_doubtful_word_do_not_commit_it(merger: Merger) -> None:
+    """Both heard it with the same little after it."""
+    spoken = at(0.0, "extension") + DOUBTFUL + at(1.2, "is busy")
+    text = merger.merge(window(0.0, 2.0, Cut.EAGER), spoken)
+    text += merger.merge(window(0.0, 2.5, Cut.EAGER), spoken)
+    assert (as_text(text), merger.held) == ("extension", spoken[1:])
+
+
+def test_a_held_word_that_is_not_heard_again_is_kept(merger: Merger) -> None:
+    """A window that begins after it cannot change it."""
+    merger.merge(window(0.0, 1.5, Cut.PAUSE), DOUBTFUL)
+    new = merger.merge(window(1.3, 4.0, Cut.PAUSE, fresh_s=2.0), at(2.3, "is busy"))
+    assert as_text(new) == "eleven is busy"
+
+
+@pytest.mark.parametrize(
+    ("committed", "again", "new"),
+    [
+        ("11", "11th is busy", "is busy"),
+        ("undel", "undeleted please", "please"),
+        ("log in", "login please", "please"),
+        ("want", "peanuts today", "peanuts today"),
+        ("press", "no no", "no no"),
+    ],
+)
+def test_a_committed_word_understood_otherwise_is_not_new(
+    merger: Merger, committed: str, again: str, new: str
+) -> None:
+    """The engine gives the pause after a word to the word, too, so its times say little."""
+    merger.merge(window(0.0, 2.0, Cut.PAUSE), at(0.2, "extension " + committed))
+    late = tuple(Word(word, 1.8 + n, 2.8 + n) for n, word in enumerate(again.split()))
+    later = window(0.0, 4.9, Cut.PAUSE, fresh_s=1.9)
+    assert as_text(merger.merge(later, at(0.2, "extension") + late)) == new
+
+
 # ------------------------------------------------ looks
 def test_two_looks_commit_what_they_agree_on(merger: Merger) -> None:
     """The second pass over a growing window commits the common beginning, before the pause."""

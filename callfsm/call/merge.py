@@ -22,10 +22,10 @@ from callfsm.call.settings import WindowSettings
 from callfsm.call.windows import Window
 from callfsm.words import Word
 
-CONTEXT_EDGE_S = 0.1  # words that end later than this after the context's end are new
 SAME_WORD_S = 0.4  # word times are good to 0.1 s, at the edge of a window to a few times that
 ASTRAY_S = 0.8  # beside a pause one end can be this far off: the same word, if no other is
 ASTRAY = 0.02  # what such a pair counts, where one at the same time counts 1
+DOUBTFUL, DOUBT_S = 0.3, 1.5  # such a word is wrong half of the time, until so much follows it
 OUTSIDE_S = 1.0  # word times this far outside their window are no times
 REMEMBERED_WORDS = 96  # more than are spoken in the longest window (10 s at 5 words a second)
 
@@ -100,13 +100,14 @@ class Merger:
         if not words:  # a model that heard nothing says nothing against what was heard
             fresh = self.held
         elif self._looked_at(window) or window.has_context:
+            confirmed = self._not_heard_again(window)
             fresh = self._after_committed(window, words)
             agreed_on = self._agreed(window, fresh)
         elif window.overlaps:
             confirmed, fresh = self._join(window, words)
         else:
             confirmed, fresh = self.held, words
-        sure = max(agreed_on, self._final(window, fresh))
+        sure = _undoubted(window, fresh[: max(agreed_on, self._final(window, fresh))])
         self._before = window.fresh_s, window.end_s
         self.held = fresh[sure:]
         return self._commit(confirmed + fresh[:sure])
@@ -153,7 +154,7 @@ class Merger:
         """The words of a window that follow what is committed already."""
         committed = self._recent(window)
         pairs = align(committed + self.held, words, astray=window.has_context)
-        return _following(committed, [pair for pair in pairs if pair[0] < len(committed)], words)
+        return _following(committed, pairs, words)
 
     def _join(
         self, window: Window, words: tuple[Word, ...]
@@ -178,6 +179,12 @@ class Merger:
         confirmed = tuple(word for word in self.held if _middle_s(word) <= middle_s)
         return confirmed, tuple(word for word in fresh if _middle_s(word) > middle_s)
 
+    def _not_heard_again(self, window: Window) -> tuple[Word, ...]:
+        """Let go of the held words that end before the window does begin: it cannot change them."""
+        gone = tuple(takewhile(lambda word: word.end_s <= window.start_s, self.held))
+        self.held = self.held[len(gone) :]
+        return gone
+
     def _recent(self, window: Window) -> tuple[Word, ...]:
         """The committed words that this window may have heard too."""
         return tuple(w for w in self._committed if w.end_s > window.start_s - SAME_WORD_S)
@@ -185,6 +192,15 @@ class Merger:
     def _commit(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
         self._committed.extend(words)
         return words
+
+
+def _undoubted(window: Window, words: Sequence[Word]) -> int:
+    """How many words come before the first doubtful one that what follows may still explain."""
+    if window.cut in {Cut.END, Cut.CHUNK}:
+        return len(words)
+    until_s = window.end_s - DOUBT_S
+    sure = takewhile(lambda word: word.probability >= DOUBTFUL or word.end_s <= until_s, words)
+    return len(list(sure))
 
 
 def _likeness(word: Word, other: Word, astray: bool) -> float:
@@ -203,11 +219,16 @@ def _middle_s(word: Word) -> float:
 def _following(
     committed: Sequence[Word], pairs: Sequence[tuple[int, int]], words: tuple[Word, ...]
 ) -> tuple[Word, ...]:
-    """The words after the committed ones: after their last, or else after what is most like it."""
-    last, after = (pairs[-1][0], pairs[-1][1] + 1) if pairs else (-1, 0)
-    if last + 1 == len(committed):
-        return words[after:]
-    return words[after + heard_again(committed[last + 1 :], words[after:]) :]
+    """The words after the committed ones; `pairs` are those of the held ones after them, too."""
+    last, after, new = -1, 0, len(words)
+    for i, j in pairs:
+        if i >= len(committed):
+            new = j
+            break
+        last, after = i, j + 1
+    if last + 1 < len(committed):
+        after += heard_again(committed[last + 1 :], words[after:new])
+    return words[after:]
 
 
 def _timed(window: Window, words: Sequence[Word]) -> bool:

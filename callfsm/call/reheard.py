@@ -1,44 +1,77 @@
-"""How many words of a pass are the committed ones, heard otherwise."""
+"""Which words of a pass are committed ones that it has understood otherwise.
+
+A pass hears again what is committed already, and may hear another word there: "11th" where "11" is
+committed, "login" for "log in". Such a word is not new. It looks like the committed ones, and could
+have been spoken when they were; a word that does neither is new.
+"""
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 from callfsm.words import Word
 
-ASIDE_S = 0.4
-NEAR = 0.1
+ASIDE_S = 0.25  # a word so much later than it should be weighs as much as a word that is missing
+ALIKE = 0.5  # the largest share of other letters in the same word
+NEARER = 0.1  # what decides between equals: on which side of the committed words it is
+LONG_WORD_S = (
+    0.99  # engines give no word more: a pause before it, and it may have been spoken there
+)
 
 
-def heard_again(committed, words):
-    said = _letters(committed)
+def heard_again(committed: Sequence[Word], words: Sequence[Word]) -> int:
+    """How many of `words`, from the start, are `committed` (one word or more) heard otherwise.
+
+    Both follow the last word that is the same in both. Of all beginnings, the one that is most like
+    `committed` in its letters while its times, and those of the words after it, fit best.
+    """
     end_s = committed[-1].end_s
-    costs = []
-    for count in range(len(words) + 1):
-        again = _letters(words[:count])
-        unlike = _edits(said, again) / max(len(said), len(again), 1) * max(len(committed), count)
-        before = [0.0, *(w.end_s for w in words)]
-        late = sum(_aside(before[i] - end_s) + NEAR * (_middle_s(words[i]) > end_s) for i in range(count))
-        early = sum(_aside(end_s - w.end_s) + NEAR * (_middle_s(w) <= end_s) for w in words[count:])
-        costs.append(unlike + late + early)
+    after = [_late(word, end_s) for word in words]
+    before = [_early(word, end_s) for word in words]
+    costs = [
+        _unlikeness(committed, words[:count]) + sum(after[:count]) + sum(before[count:])
+        for count in range(len(words) + 1)
+    ]
     return costs.index(min(costs))
 
 
-def _aside(late_s):
-    return min(1.0, max(0.0, late_s) / ASIDE_S)
+def _unlikeness(words: Sequence[Word], others: Sequence[Word]) -> float:
+    """Roughly how many words differ; 0.5 is one word of which half the letters do.
+
+    Where more do, they are other words.
+    """
+    some, more = _letters(words), _letters(others)
+    share = _edits(some, more) / max(len(some), len(more), 1)
+    return max(len(words), len(others)) * (share if share <= ALIKE else 1.0)
 
 
-def _letters(words):
-    return "".join(filter(str.isalnum, "".join(w.text for w in words).lower()))
+def _late(word: Word, end_s: float) -> float:
+    """What speaks against a word that ended by `end_s`: that it cannot begin before."""
+    earliest_s = word.start_s if word.end_s - word.start_s < LONG_WORD_S else 0.0
+    return _weight(earliest_s - end_s) + NEARER * (_middle_s(word) > end_s)
 
 
-def _edits(a, b):
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        diagonal, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
-    return row[-1]
+def _early(word: Word, end_s: float) -> float:
+    """What speaks against a word that is spoken after `end_s`: that it has ended by then."""
+    return _weight(end_s - word.end_s) + NEARER * (_middle_s(word) <= end_s)
 
 
-def _middle_s(word):
+def _weight(aside_s: float) -> float:
+    return min(1.0, max(0.0, aside_s) / ASIDE_S)
+
+
+def _middle_s(word: Word) -> float:
     return (word.start_s + word.end_s) / 2
+
+
+def _letters(words: Sequence[Word]) -> str:
+    return "".join(filter(str.isalnum, "".join(word.text for word in words).lower()))
+
+
+def _edits(some: str, more: str) -> int:
+    """The fewest letters to insert, drop or replace (Levenshtein, 1965)."""
+    row = list(range(len(more) + 1))
+    for i, letter in enumerate(some, 1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(more, 1):
+            changed = diagonal + (letter != other)
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, changed)
+    return row[-1]

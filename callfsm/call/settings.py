@@ -91,7 +91,7 @@ class CallSettings:
     give_up_s: float = 30.0  # registered, but neither audio nor another REGISTER
     idle_s: float = 300.0  # connected, but no audio
     grace_s: float = 2.0  # after BYE, for audio still in the socket
-    held_words_s: float = 1.2  # held words are confirmed by silence after this
+    held_words_s: float = 1.0  # held words are confirmed by silence after this
     inference_overdue_s: float = 120.0  # then the window is given up, and counted
     accept_overdue_s: float = 10.0  # for the link and the store to take a text
 

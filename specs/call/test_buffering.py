@@ -185,9 +185,9 @@ def test_second_look_sees_the_whole_window() -> None:
 
 # ---------------------------------------------------------------- words held back
 def test_held_words_are_settled_by_silence(runtime: SimulatedRuntime) -> None:
-    """Words held back are forwarded when nothing came for 1.2 s that could change them."""
+    """Words held back are forwarded when nothing came for 1.0 s that could change them."""
     call = live(runtime).after(*CONNECT, heard(5.0), done(1, TWELVE), ev.TextAccepted(1))
-    call.advance(1.19).then("buffering")
+    call.advance(0.99).then("buffering")
     call.advance(0.02).then("forwarding", ForwardText(2, words("eleven twel", 4.0)))
 
 

@@ -27,7 +27,7 @@ from specs.call.scenes import (
 )
 from specs.policies import every_other_event
 
-HOLD = SetTimer(HELD, 1.2, ev.HeldWordsElapsed())
+HOLD = SetTimer(HELD, 1.0, ev.HeldWordsElapsed())
 HEARS_ALL = WindowSettings(context_busy_s=15.0)  # its second window hears the first again
 
 
@@ -97,6 +97,13 @@ def test_context_is_not_forwarded_again() -> None:
     call = inferring().after(TEXT_1, ev.TextAccepted(1), chunk(1.0))
     call.when(done(2, "hello there good bye", 0.2))
     assert forwarded(call) == "good bye"
+
+
+def test_doubtful_words_wait_for_what_follows() -> None:
+    """A doubtful word at a pause is held back, and so is what comes after it."""
+    doubtful = Word("there", 0.5, 0.9, probability=0.2)
+    call = inferring().when(ev.InferenceDone(1, (*words("hello"), doubtful)))
+    call.then("forwarding", HOLD, ForwardText(1, words("hello")))
 
 
 def test_look_ahead_holds_its_words() -> None:

@@ -272,17 +272,17 @@ def test_last_words_behind_a_full_buffer(runtime: SimulatedRuntime) -> None:
 
 # ---------------------------------------------------------------- words held back
 def test_held_words_are_postponed(runtime: SimulatedRuntime) -> None:
-    """Held words wait for the window on its way, and 1.2 s more when it is lost."""
+    """Held words wait for the window on its way, and 1.0 s more when it is lost."""
     call = live(runtime).after(*CONNECT, heard(5.0), done(1, TWELVE), ev.TextAccepted(1))
     call.after(chunk(1.0)).advance(1.3).then_policy(Policy.POSTPONE)
-    call.after(failed(2), failed(2)).advance(1.1).then("buffering")
+    call.after(failed(2), failed(2)).advance(0.9).then("buffering")
     call.advance(0.2)
     assert call.state == "forwarding"
     assert forwarded(call) == "eleven twel"
 
 
 def test_held_words_have_their_own_time(runtime: SimulatedRuntime) -> None:
-    """Words held back by the next window wait their own 1.2 s, not those of the window before."""
+    """Words held back by the next window wait their own 1.0 s, not those of the window before."""
     call = live(runtime).after(*CONNECT, heard(5.0), done(1, TWELVE), ev.TextAccepted(1))
     call.after(heard(4.0)).advance(1.3).then("inferring")
     call.after(done(2, TWELVE.replace("one two", "eleven twelve")))
