@@ -627,3 +627,21 @@ def test_a_dropped_overrun_is_reported() -> None:
     reading = Reading(timed("is paused is paused", [0.4, 1.0, 1.0, 1.0]), 1.2)
     words, guards = guarded(reading, lambda: pytest.fail("read again"))
     assert (as_text(words), guards) == ("is paused", ("overrun",))
+
+
+def test_what_a_second_reading_loses_is_reported_too() -> None:
+    """By the model's judgement nobody speaks, or it ran past the speech again: both are counted."""
+    loop = Reading(words("no " * 6), 5.0)
+    nobody = Reading(words("thank you"), 5.0, no_speech=True)
+    assert guarded(loop, lambda: nobody) == ((), ("repeated_ngram", "retried", "no_speech"))
+    overrun = Reading(timed("is paused is paused", [0.4, 1.0, 1.0, 1.0]), 1.2)
+    heard, guards = guarded(loop, lambda: overrun)
+    assert (as_text(heard), guards) == ("is paused", ("repeated_ngram", "retried", "overrun"))
+
+
+def test_noises_put_in_words_are_reported() -> None:
+    """The guard that drops them is named; a noise beside speech takes nothing else with it."""
+    heard, guards = guarded(
+        Reading(words("hello (music) there"), 2.0), lambda: pytest.fail("again")
+    )
+    assert (as_text(heard), guards) == ("hello there", ("annotation",))

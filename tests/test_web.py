@@ -11,6 +11,8 @@ from gevent import socket
 from server_fixture import House, eventually, said, serving, silence, speech
 
 from callfsm.call.events import Bye
+from callfsm.inference.engine import Transcript
+from service.engines.fake import ScriptedEngine
 
 
 def answered(house: House, request: bytes) -> tuple[str, bytes]:
@@ -75,6 +77,19 @@ def test_metrics_count_what_happened(tmp_path: Path) -> None:
         assert house.count("inference_wait_max_seconds") > 0
         house.server.switchboard.recent[-1].tell(Bye())
         assert house.count("dead_letters_total", machine="call") >= 1
+
+
+def test_metrics_count_the_guards(tmp_path: Path) -> None:
+    """What the engine kept from a call is counted by the guard that did it."""
+    dropped = Transcript((), 0.1, ("token_cap", "retried", "too_fast", "dropped"))
+    with serving(
+        tmp_path, make_engine=lambda: ScriptedEngine([dropped]), contexts=1, http_port=0
+    ) as house:
+        house.caller(7, speech(7, 8)).run()
+        eventually(lambda: house.state(7) == "", "end of the call")
+        _, body = get(house, "/metrics")
+        for guard in dropped.guards:
+            assert f'callfsm_guards_total{{guard="{guard}"}} 1.0' in body.decode()
 
 
 def test_other_paths_and_nonsense_are_answered_and_harmless(tmp_path: Path) -> None:

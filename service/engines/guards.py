@@ -56,21 +56,34 @@ def guarded(
     A doubted `first` is read once more, with care; what is still doubted then is dropped, unless
     both readings heard the same repetition.
     """
-    if first.no_speech:
-        return (), ("no_speech",)
-    words = without_annotations(first.words)
+    words, acted = _spoken(first)
     doubt = suspicion(words, first.duration_s, capped=first.capped)
     if doubt is None:
-        spoken = without_overrun(words)
-        return spoken, () if len(spoken) == len(words) else ("overrun",)
+        return _without_overrun_counted(words, acted)
     second = read_again()
-    words_again = without_annotations(second.words)
+    words_again, acted_again = _spoken(second)
+    acted = (*acted, doubt, "retried", *acted_again)
     doubt_again = suspicion(words_again, second.duration_s, capped=second.capped)
     if doubt_again is None:
-        return without_overrun(words_again), (doubt, "retried")
+        return _without_overrun_counted(words_again, acted)
     if doubt == doubt_again == "repeated_ngram" and agree(words, words_again):
-        return words_again, (doubt, "retried", "agreed")
-    return (), (doubt, "retried", doubt_again, "dropped")
+        return words_again, (*acted, "agreed")
+    return (), (*acted, doubt_again, "dropped")
+
+
+def _spoken(reading: Reading) -> tuple[tuple[Word, ...], tuple[str, ...]]:
+    """What somebody may have said in a reading, and the guards that took the rest."""
+    if reading.no_speech:
+        return (), ("no_speech",)
+    words = without_annotations(reading.words)
+    return words, () if len(words) == len(reading.words) else ("annotation",)
+
+
+def _without_overrun_counted(
+    words: tuple[Word, ...], acted: tuple[str, ...]
+) -> tuple[tuple[Word, ...], tuple[str, ...]]:
+    kept = without_overrun(words)
+    return kept, acted if len(kept) == len(words) else (*acted, "overrun")
 
 
 def suspicion(words: Sequence[Word], duration_s: float, *, capped: bool = False) -> str | None:
