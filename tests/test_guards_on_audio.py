@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from gevent.event import AsyncResult
-from guard_sounds import Samples, buried, hold_music, hurried, over_and_over, ringing
+from guard_sounds import Samples, hold_music, hurried, over_and_over, ringing, squeaked
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -148,7 +148,7 @@ TRIGGERS = (
         "improbable retried improbable dropped",
         lambda: ringing((5.5, 6.0, 6.5), late_s=2.5),
     ),
-    Trigger(ctranslate2, "retried no_speech", lambda: buried(0.0, 4.0, (5, 6))),
+    Trigger(ctranslate2, "retried no_speech", lambda: squeaked(2.5, 5.0)),
     Trigger(ctranslate2, "overrun", again("Nineteen.", 3, 0.1, 0.15), "nineteen nineteen nineteen"),
     Trigger(whisper_cpp, "silence", lambda: [noise.silence(2.0)]),
     Trigger(whisper_cpp, "annotation", lambda: hold_music("strings", (3.8,), (4806, 4807, 4808))),

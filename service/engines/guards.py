@@ -82,6 +82,7 @@ def _spoken(reading: Reading) -> tuple[tuple[Word, ...], tuple[str, ...]]:
 def _without_overrun_counted(
     words: tuple[Word, ...], acted: tuple[str, ...]
 ) -> tuple[tuple[Word, ...], tuple[str, ...]]:
+    """The words without their overrun, which joins the guards that have `acted` if there is one."""
     kept = without_overrun(words)
     return kept, acted if len(kept) == len(words) else (*acted, "overrun")
 
