@@ -192,7 +192,7 @@ def decoding_table(count: int) -> None:
     row("ours", speech, Tuned(DTW))
     for name, value in (
         ("no_timestamps", True),
-        ("single_segment", False),
+        ("single_segment", True),
         ("suppress_nst", False),
         ("suppress_blank", False),
     ):

@@ -132,8 +132,7 @@ class NativeContext:
         parameters.language = self._options.language
         parameters.audio_ctx = decoding.audio_context
         parameters.max_tokens = decoding.max_tokens
-        # Without DTW, word times are guessed between timestamps, which one segment does not keep.
-        parameters.single_segment = self._options.alignment_heads is not None
+        parameters.single_segment = False  # with one, nothing is read on where a text breaks off
         parameters.temperature_inc = decoding.temperature_step
         parameters.no_context = True
         parameters.suppress_nst = True
