@@ -1,19 +1,18 @@
 """The audio connection of one call: the service is the client of the audio processor.
 
 A reader greenlet turns bytes into events for the call's actor; a writer greenlet echoes texts to
-the peer. Peers that never read cost a bounded queue and nothing else.
+the peer, as long as there are any: a greenlet that waits takes 6 KB, and a call is allowed 100.
+Peers that never read cost a bounded queue and nothing else.
 """
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
 
 import gevent
 import numpy as np
 from gevent import socket
 from gevent.event import Event as Signal
-from gevent.queue import Full, Queue
 
 from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call import events as ev
@@ -37,11 +36,11 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 2.0  # PROTOCOL.md 2.1
 REST_S = 0.06  # between reads when the contexts have no time left: three frames make one event
-READ_BYTES = 16_384  # a quarter of a second of audio: what a call that must wait holds of it
+READ_BYTES = 16_384  # a quarter of a second of audio
 ECHOES = 64  # texts that wait for a peer to read them
 LAST_WRITE_S = 1.0  # for the end mark; then the connection is dropped
-# A call that asks for a break has a full buffer, and on top of it comes what waits in its mailbox:
-# so many events of what one read brought, together half a second.
+# A call that asks for a break has a full buffer, and on top of it comes what one read brings that
+# had begun, and what waits in its mailbox: so many events, together three quarters of a second.
 AHEAD_EVENTS = 2
 LOOK_AGAIN_S = 0.02  # at a mailbox that is full
 
@@ -75,7 +74,7 @@ class AudioConnection:
         self._metrics = metrics
         self._may_read = Signal()
         self._may_read.set()
-        self._echoes: Queue[str | None] = Queue(ECHOES)
+        self._echoes: list[str] = []
         self._socket: socket.socket | None = None
         self._reader: gevent.Greenlet[[], None] | None = None
         self._writer: gevent.Greenlet[[], None] | None = None
@@ -94,10 +93,12 @@ class AudioConnection:
 
     def echo(self, text: str) -> None:
         """Write `text` to the peer when it reads; dropped and counted when it does not."""
-        try:
-            self._echoes.put_nowait(text)
-        except Full:
+        if len(self._echoes) >= ECHOES:
             self._metrics.echoes_dropped.inc()
+            return
+        self._echoes.append(text)
+        if self._socket is not None and (self._writer is None or self._writer.ready()):
+            self._writer = gevent.spawn(self._write_echoes, self._socket)
 
     def close(self) -> None:
         """Say the end and hang up, without keeping the caller of this waiting."""
@@ -119,7 +120,6 @@ class AudioConnection:
         connection.settimeout(None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connection
-        self._writer = gevent.spawn(self._write_echoes)
         log.info("call %d: audio connected at %s:%d", self._call_id, *self._address)
         self._mailbox.tell(ev.AudioConnected())
         self._offer(ev.StreamEnded(self._read(connection)))
@@ -127,18 +127,10 @@ class AudioConnection:
     def _read(self, connection: socket.socket) -> EndReason:
         decoder = AudioDecoder()
         try:
-            while True:
-                self._may_read.wait()
-                data = connection.recv(READ_BYTES)
-                for event in decoder.feed(data):
-                    self._hear(event)
-                    if isinstance(event, EndOfStream):
-                        return EndReason.END_OF_STREAM
-                self._pass_on()
-                if not data:
-                    decoder.eof()
-                    return EndReason.END_OF_STREAM
+            while self._take_in(connection.recv(READ_BYTES), decoder):
                 gevent.sleep(self._rest_s())  # a fast sender must not keep the hub
+                self._may_read.wait()
+            return EndReason.END_OF_STREAM
         except ProtocolError as error:
             self._pass_on()
             self._metrics.protocol_errors.inc()
@@ -155,6 +147,16 @@ class AudioConnection:
                     self._call_id,
                     decoder.non_finite_samples,
                 )
+
+    def _take_in(self, data: bytes, decoder: AudioDecoder) -> bool:
+        """Pass on what one read brought, so that a call that must wait then holds nothing of it
+        here; whether the stream goes on."""
+        for event in decoder.feed(data):
+            self._hear(event)
+        self._pass_on()
+        if not data and not decoder.ended:
+            decoder.eof()
+        return bool(data) and not decoder.ended
 
     def _hear(self, event: Hello | Audio | EndOfStream) -> None:
         match event:
@@ -177,7 +179,6 @@ class AudioConnection:
             return
         samples = self._pieces[0] if len(self._pieces) == 1 else np.concatenate(self._pieces)
         self._pieces.clear()
-        self._may_read.wait()
         self._metrics.audio_s.inc(len(samples) / SAMPLE_RATE_HZ)
         chunk_s = 0.0 if self._chunk_samples else self._chunk_s
         self._offer(ev.AudioReceived(samples, chunk_s, self._load()))
@@ -191,12 +192,11 @@ class AudioConnection:
         while self._mailbox.waiting >= AHEAD_EVENTS or not self._mailbox.offer(event):
             gevent.sleep(LOOK_AGAIN_S)
 
-    def _write_echoes(self) -> None:
-        connection = self._socket
-        assert connection is not None
+    def _write_echoes(self, connection: socket.socket) -> None:
         try:
-            while (text := self._echoes.get()) is not None:
-                connection.sendall(encode(text.encode()))
+            while self._echoes:
+                connection.sendall(encode(self._echoes[0].encode()))
+                del self._echoes[0]
         except OSError as error:
             log.debug("call %d: the audio peer takes no text: %s", self._call_id, error)
 
@@ -204,8 +204,6 @@ class AudioConnection:
         if self._socket is None:
             return
         if self._writer is not None:
-            with suppress(Full):
-                self._echoes.put(None, timeout=LAST_WRITE_S)
             self._writer.join(LAST_WRITE_S)
             self._writer.kill()
         try:

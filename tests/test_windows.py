@@ -252,8 +252,7 @@ def test_no_speech_is_lost_whatever_happens(
                 buffer.end()
                 windows += all_windows(buffer)
         assert buffer.buffered_s <= chosen.buffer_s + 1.0
-        longest_s = max(chosen.buffer_s, chosen.context_s)  # of a window that waits
-        assert buffer.held_bytes <= (longest_s + chosen.buffer_s + 1.0) * RATE
+        assert buffer.held_bytes <= (chosen.context_s + chosen.buffer_s + 1.0) * RATE
         assert buffer.heard_s == at / RATE
     assert not buffer.has_speech
     finals = [window for window in windows if window.cut is not Cut.EAGER]
@@ -411,20 +410,33 @@ def test_a_waiting_look_gives_way(buffer: WindowBuffer) -> None:
     assert (final.cut, final.fresh_s) == (Cut.PAUSE, 0.0)
 
 
-def test_a_window_grows_to_the_length_of_context(buffer: WindowBuffer) -> None:
-    """Beyond 15 s nothing is won; what would make a window longer waits for the next."""
+def test_a_window_grows_to_what_the_buffer_holds(buffer: WindowBuffer) -> None:
+    """It has 10 s of news at most; what would make it longer waits for the next."""
     buffer.append(speech(5.0))
     window = buffer.take()
-    for _ in range(12):
+    for _ in range(7):
         buffer.append(speech(2.0))
         while buffer.can_grow:
             window = buffer.grow()
-        assert window.end_s <= 15.0
-    assert window.end_s == 13.0
+        assert window.end_s <= 10.0
+    assert window.end_s == 9.0
     assert buffer.is_full
     buffer.begin()
     after = buffer.take()
-    assert (after.fresh_s, after.end_s) == (12.0, 29.0)
+    assert (after.fresh_s, after.end_s) == (8.0, 19.0)
+
+
+def test_a_window_that_waits_counts_as_unheard(buffer: WindowBuffer) -> None:
+    """The sender waits at 10 s that no context has begun with, wherever they are held."""
+    buffer.append(speech(5.0))
+    buffer.take()
+    buffer.append(speech(4.9))
+    assert not buffer.is_behind
+    buffer.append(speech(0.1))
+    assert buffer.is_behind
+    assert not buffer.is_full
+    buffer.begin()
+    assert not buffer.is_behind
 
 
 def test_a_grown_window_hears_its_context_or_none(buffer: WindowBuffer) -> None:
@@ -432,13 +444,14 @@ def test_a_grown_window_hears_its_context_or_none(buffer: WindowBuffer) -> None:
     buffer.append(np.append(speech(4.0), silence(0.3)))
     buffer.take()
     buffer.begin()
+    buffer.append(np.append(speech(4.0), silence(0.3)))
+    buffer.take()
+    buffer.begin()
     buffer.append(speech(5.0))
     assert buffer.take().start_s == 0.0
     buffer.append(speech(4.0))
-    assert buffer.grow().start_s == 0.0
-    buffer.append(speech(4.0))
     grown = buffer.grow()
-    assert grown.start_s == grown.fresh_s == pytest.approx(4.2)
+    assert (grown.start_s, grown.fresh_s) == pytest.approx((4.2, 8.5))
 
 
 # ------------------------------------------------ mode "chunk": the baseline

@@ -58,7 +58,6 @@ class WindowBuffer:
         "_detector",
         "_end",
         "_limit_s",
-        "_longest",
         "_rest",
         "_segmenter",
         "_settings",
@@ -81,7 +80,6 @@ class WindowBuffer:
         self._unstarted: Span | None = None  # taken last, and no context has begun with it
         self._taken = 0  # windows
         self._consumed = 0  # samples that are in a taken window
-        self._longest = round(max(settings.context_s, settings.buffer_s) * SAMPLE_RATE_HZ)
         self._limit_s = max(settings.buffer_s, CHUNK_LIMIT_S if settings.mode == "chunk" else 0.0)
         self.overflows = 0
 
@@ -114,10 +112,8 @@ class WindowBuffer:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the sender should wait: as much as the longest window holds, or as `buffer_s`
-        without the window that waits for a context, has not been heard by any."""
-        longest_s = max(self._longest / SAMPLE_RATE_HZ, self._limit_s)
-        return self.is_full or self.unheard_s >= longest_s
+        """Whether the sender should wait: `buffer_s` have not been heard by any context."""
+        return self.unheard_s >= self._limit_s
 
     @property
     def has_window(self) -> bool:
@@ -225,7 +221,8 @@ class WindowBuffer:
 
     def _grows(self, span: Span) -> bool:
         """Whether the next span can be had together with this one."""
-        return span.cut is Cut.EAGER or self._spans[0].end - span.fresh <= self._longest
+        together_s = (self._spans[0].end - span.fresh) / SAMPLE_RATE_HZ
+        return span.cut is Cut.EAGER or together_s <= self._limit_s
 
     def _take(self, span: Span) -> Window:
         audio = self._store.clip(span.start, span.end)

@@ -80,8 +80,9 @@ def test_buffer_is_full() -> None:
     """A store that hangs makes the sender wait, and loses no audio."""
     call = forwarding().when(heard(10.2))
     call.then("forwarding", WAIT_FOR_PAUSE, Note, PauseReading())
-    call.when(ev.AcceptOverdue()).then("inferring", Note, ResumeReading(), Transcribe)
+    call.when(ev.AcceptOverdue()).then("inferring", Note, Transcribe)
     assert asked(call) == (Cut.OVERFLOW, 1.0, 11.2)
+    call.when(ev.InferenceStarted(2)).then("inferring", ResumeReading())
 
 
 # ---------------------------------------------------------------- hanging up meanwhile

@@ -148,10 +148,11 @@ def test_buffer_is_still_full() -> None:
 
 
 def test_overflow_is_one_window() -> None:
-    """All that waits in a full buffer becomes one window, and the sender may go on."""
-    call = inferring().after(*FILLED, heard(0.5)).when(done(1, ""))
-    call.then("inferring", ResumeReading(), Transcribe)
+    """All that waits in a full buffer becomes one window; once a context has begun with it, the
+    sender may go on."""
+    call = inferring().after(*FILLED, heard(0.5)).when(done(1, "")).then("inferring", Transcribe)
     assert asked(call) == (Cut.OVERFLOW, 1.0, 11.5)
+    call.when(ev.InferenceStarted(2)).then("inferring", ResumeReading())
 
 
 def test_overlap_after_overflow() -> None:
@@ -200,18 +201,18 @@ def test_look_gives_way() -> None:
     assert asked(call) == (Cut.PAUSE, 0.0, 2.0)
 
 
-def test_window_grows_to_fifteen_seconds() -> None:
-    """A longer window would cost no less; the sender has to wait until a context begins with it."""
-    call = waiting().after(heard(5.0), heard(4.0), heard(4.0))
-    assert asked(call) == (Cut.FULL, 0.0, 14.0)
-    waits = Note("reading_paused", "15.0 s wait for inference")
+def test_window_grows_to_ten_seconds() -> None:
+    """No more than the buffer may hold; the sender has to wait until a context begins with it."""
+    call = waiting().after(heard(5.0), chunk(3.0))
+    assert asked(call) == (Cut.PAUSE, 0.0, 9.0)
+    waits = Note("reading_paused", "10.0 s wait for inference")
     call.when(heard(1.0)).then("inferring", WAIT_FOR_PAUSE, waits, PauseReading())
-    call.when(ev.InferenceStarted(4)).then("inferring", ResumeReading())
+    call.when(ev.InferenceStarted(3)).then("inferring", ResumeReading())
 
 
 def test_a_window_given_up_lets_the_sender_go_on() -> None:
     """Nobody waits for it any more, so there is room again."""
-    call = waiting().after(heard(5.0), heard(4.0), heard(4.0), heard(1.0))
+    call = waiting().after(heard(5.0), heard(4.0), heard(1.0))
     call.when(ev.InferenceOverdue())
     assert ResumeReading() in call.effects
 
@@ -263,8 +264,8 @@ def test_grace_elapsed_while_reading_is_paused() -> None:
 def test_last_words_behind_a_full_buffer(runtime: SimulatedRuntime) -> None:
     """Audio still in the socket when the buffer was full is read after a BYE, however late."""
     call = live(runtime).after(*CONNECT, WINDOW_1, STARTED_1, *FILLED, ev.Bye()).advance(60)
-    call.when(done(1, "")).then("inferring", ResumeReading(), Transcribe)
-    call.after(chunk(1.0), done(2, "")).when(END)
+    call.when(done(1, "")).then("inferring", Transcribe)
+    call.after(ev.InferenceStarted(2), chunk(1.0), done(2, "")).when(END)
     assert call.state == "inferring"
     call.when(done(3, "good bye", 9.0))
     assert forwarded(call) == "good bye"
