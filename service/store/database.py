@@ -7,6 +7,7 @@ second description of that schema and a connection pool, and neither has a use h
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from callfsm.errors import StoreError
 from service.store.schema import NEEDED_COLUMNS, STATEMENTS
 
 BUSY_TIMEOUT_MS = 3_000  # PROTOCOL.md §4
+TRY_AGAIN_S = 0.01  # to make the file a WAL one
 STATUS_KEY = "whisper_service_status"  # PROTOCOL.md §4, the one key this service owns
 
 ServiceStatus = Literal["starting", "running", "stopped", "error"]
@@ -84,7 +86,7 @@ class Database:
             )
         try:
             with self._explained():
-                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._switch_to_wal()
                 self._connection.execute("PRAGMA synchronous=NORMAL")
                 self._create_absent_tables()
             self._check_columns()
@@ -173,6 +175,19 @@ class Database:
         """The value of `key` in `system_config`, None without one."""
         row = self._first("SELECT value FROM system_config WHERE key = ?", (key,))
         return str(row[0]) if row else None
+
+    def _switch_to_wal(self) -> None:
+        """SQLite does not wait by itself for another process that does the same to a new file."""
+        give_up_s = time.monotonic() + self._busy_timeout_ms / 1000
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or time.monotonic() >= give_up_s:
+                    raise
+            time.sleep(TRY_AGAIN_S)
 
     def _create_absent_tables(self) -> None:
         present = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master")}
