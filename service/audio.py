@@ -36,13 +36,14 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 2.0  # PROTOCOL.md 2.1
 REST_S = 0.06  # between reads when the contexts have no time left: three frames make one event
-READ_BYTES = 16_384  # a quarter of a second of audio
+READ_BYTES = 8_192  # an eighth of a second of audio
+RECEIVED_BYTES = 65_536  # a second of audio: what the kernel holds of a call that must wait
 ECHOES = 64  # texts that wait for a peer to read them
 LAST_WRITE_S = 1.0  # for the end mark; then the connection is dropped
-# A call that asks for a break has a full buffer, and on top of it comes what one read brings that
-# had begun, and what waits in its mailbox: so many events, together three quarters of a second.
+# A call that asks for a break has a full buffer, and on top of it comes what waits in its mailbox
+# (so many events of what one read brought) and one read that had begun: together half a second.
 AHEAD_EVENTS = 2
-LOOK_AGAIN_S = 0.02  # at a mailbox that is full
+LOOK_AGAIN_S = 0.02  # at a mailbox with so many
 
 
 class Mailbox(Protocol):
@@ -119,6 +120,7 @@ class AudioConnection:
             return
         connection.settimeout(None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
         self._socket = connection
         log.info("call %d: audio connected at %s:%d", self._call_id, *self._address)
         self._mailbox.tell(ev.AudioConnected())
@@ -129,7 +131,7 @@ class AudioConnection:
         try:
             while self._take_in(connection.recv(READ_BYTES), decoder):
                 gevent.sleep(self._rest_s())  # a fast sender must not keep the hub
-                self._may_read.wait()
+                self._await_room()
             return EndReason.END_OF_STREAM
         except ProtocolError as error:
             self._pass_on()
@@ -148,9 +150,15 @@ class AudioConnection:
                     decoder.non_finite_samples,
                 )
 
+    def _await_room(self) -> None:
+        """What the call has no room for yet stays in the socket, where it takes no memory of ours:
+        here nothing is held but `AHEAD_EVENTS`."""
+        while self._mailbox.waiting >= AHEAD_EVENTS:
+            gevent.sleep(LOOK_AGAIN_S)
+        self._may_read.wait()
+
     def _take_in(self, data: bytes, decoder: AudioDecoder) -> bool:
-        """Pass on what one read brought, so that a call that must wait then holds nothing of it
-        here; whether the stream goes on."""
+        """Pass on what one read brought; whether the stream goes on."""
         for event in decoder.feed(data):
             self._hear(event)
         self._pass_on()
@@ -189,7 +197,7 @@ class AudioConnection:
         return REST_S * max(0.0, self._load() - SPENDABLE_LOAD) / (1.0 - SPENDABLE_LOAD)
 
     def _offer(self, event: Event) -> None:
-        while self._mailbox.waiting >= AHEAD_EVENTS or not self._mailbox.offer(event):
+        while not self._mailbox.offer(event):
             gevent.sleep(LOOK_AGAIN_S)
 
     def _write_echoes(self, connection: socket.socket) -> None:

@@ -17,6 +17,7 @@ from callfsm.errors import CallfsmError
 from callfsm.fsm.actor import Actor, Runtime
 from callfsm.fsm.table import Effect
 from callfsm.inference import events as ev
+from callfsm.inference.admission import Admission, Refusal
 from callfsm.inference.engine import Audio, AudioWindow, Engine, Transcript
 from callfsm.inference.load import LoadMeter
 from callfsm.inference.pool import Pool, Worker
@@ -48,6 +49,7 @@ class InferenceService:
         self._metrics = metrics
         self._pool = Pool(contexts, batch)
         self._load_meter = LoadMeter()
+        self._admission = Admission(contexts)
         self._contexts = [_Context(make_engine) for _ in range(contexts)]
         self._waiting: dict[tuple[object, int], tuple[Reply, Started]] = {}
         self._ready: AsyncResult[str] = AsyncResult()
@@ -66,6 +68,13 @@ class InferenceService:
         if self._pool.waiting:
             return 1.0
         return self._load_meter.load(self._runtime.now_s())
+
+    def refuses_call(self) -> Refusal | None:
+        """Why a new call cannot be borne now; None counts it as let in."""
+        now_s, since_s = self._runtime.now_s(), self._pool.waiting_since_s
+        if since_s is not None:
+            self._admission.waited(now_s, now_s - since_s)
+        return self._admission.refuses(now_s, self.load())
 
     def start(self) -> None:
         """Load every context and wait for the first. Raises CallfsmError when none loads."""
@@ -178,6 +187,8 @@ class InferenceService:
         for request in requests:
             waited_s = now_s - request.submitted_s
             self._metrics.waited(waited_s)
+            if not request.eager:
+                self._admission.waited(now_s, waited_s)
             if waited_s > WAIT_WORTH_A_LOG_S:
                 log.info(
                     "call %d: window %d waited %.0f ms for a context",

@@ -22,6 +22,7 @@ from callfsm.call.speech import SpeechDetector, WebRtcDetector
 from callfsm.errors import CallfsmError
 from callfsm.fsm.actor import Actor
 from callfsm.fsm.table import Event
+from callfsm.inference.admission import Refusal
 from callfsm.inference.engine import Engine
 from callfsm.runtimes.gevent import GeventRuntime
 from service.discovery import Discovery
@@ -74,7 +75,12 @@ class Server:
             make_engine, self.contexts, self._runtime, self.metrics, max_batch
         )
         self.switchboard = Switchboard(
-            self._make_session, self._make_link, settings.max_calls, self.metrics, self._call_ended
+            self._make_session,
+            self._make_link,
+            self.metrics,
+            self._call_ended,
+            max_calls=settings.max_calls,
+            refuses_call=self._refuses_call,
         )
         self._recording = None
         if settings.record is not None:
@@ -166,6 +172,9 @@ class Server:
 
     def _count_dead_letter(self, actor: Actor[Any], _: Event) -> None:
         self.metrics.dead_letters.labels(actor.machine.table.name).inc()
+
+    def _refuses_call(self) -> Refusal | None:
+        return self._inference.refuses_call() if self.settings.admission == "auto" else None
 
     def _make_session(self, call_id: int, ended: Callable[[CallSession], None]) -> CallSession:
         address = (self.settings.host, self.settings.audio_base_port + call_id)

@@ -90,6 +90,11 @@ class Settings(BaseModel):
     )
     idle_s: Seconds = Field(300.0, description="A call without audio for so long is closed.")
     max_calls: Annotated[int, Field(ge=1)] = Field(500, description="Calls at once.")
+    admission: Literal["auto", "off"] = Field(
+        "auto",
+        description="'auto' refuses new calls while windows wait more than 2 s for a context, and "
+        "lets them in one by one while the contexts are busy.",
+    )
     drain_s: Seconds = Field(30.0, description="Time for calls to finish when the server stops.")
 
     record: Path | None = Field(

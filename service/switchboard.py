@@ -7,6 +7,7 @@ from collections.abc import Callable
 from gevent.event import Event as Signal
 
 from callfsm.call import events as ev
+from callfsm.inference.admission import Refusal
 from service.llama import LlamaLink
 from service.metrics import Metrics
 from service.session import CallSession
@@ -24,13 +25,17 @@ class Switchboard:
         self,
         make_session: Callable[[int, Callable[[CallSession], None]], CallSession],
         make_link: Callable[[int], LlamaLink],
-        max_calls: int,
         metrics: Metrics,
         call_ended: Callable[[CallSession], None],
+        *,
+        max_calls: int,
+        refuses_call: Callable[[], Refusal | None],
     ) -> None:
+        """`refuses_call` says why no new call can come in now; None counts it as let in."""
         self._make_session = make_session
         self._make_link = make_link
         self._max_calls = max_calls
+        self._refuses_call = refuses_call
         self._metrics = metrics
         self._call_ended = call_ended
         self._refused: set[int] = set()
@@ -55,6 +60,8 @@ class Switchboard:
                 session = self.sessions[call_id]
                 session.register_again = False
                 session.tell(ev.Bye())
+            case Bye(call_id):
+                self._refused.discard(call_id)
 
     def register(self, call_id: int) -> None:
         """The call has an audio port."""
@@ -88,23 +95,29 @@ class Switchboard:
     def _open(self, call_id: int) -> None:
         if self._closing:
             return
+        session, refusal = self.sessions.get(call_id), None
         if self.connected >= self._max_calls:
-            self._refuse(call_id)
+            refusal = Refusal.LIMIT
+        elif session is None:
+            refusal = self._refuses_call()
+        if refusal is not None:
+            self._refuse(call_id, refusal)
             return
         self._refused.discard(call_id)
-        session = self.sessions.get(call_id)
         if session is None:
             session = self.sessions[call_id] = self._make_session(call_id, self._forget)
             self.empty.clear()
             self._metrics.calls_active.set(len(self.sessions))
         session.tell(ev.Registered())
 
-    def _refuse(self, call_id: int) -> None:
+    def _refuse(self, call_id: int, why: Refusal) -> None:
         """REGISTER is repeated: the call is let in as soon as there is room. Logged once."""
         if call_id not in self._refused:
             self._refused.add(call_id)
-            self._metrics.calls_refused.inc()
-            log.warning("call %d: refused, %d calls are connected", call_id, self.connected)
+            self._metrics.calls_refused.labels(why.value).inc()
+            log.warning(
+                "call %d: refused (%s), %d calls are connected", call_id, why.value, self.connected
+            )
 
     def _forget(self, session: CallSession) -> None:
         if self.sessions.get(session.id) is not session:

@@ -15,7 +15,6 @@ from callfsm.inference.engine import AudioWindow
 from callfsm.record.log import Header, Log, RecordedTurn
 from service.bench.accuracy import CLEAN, CONTINUOUS, Accuracy, minutes_as_s
 from service.bench.bars import Bar, mean, percentile, sooner_percent, times_as_much
-from service.bench.calls import later
 from service.bench.capacity import Probe
 from service.bench.contention import recommended, wait_figures
 from service.bench.lags import cuts_s, processing_lags_s, spans
@@ -308,33 +307,50 @@ class TestMemory:
         assert memory.bars()[0].is_met
 
 
-def talked(call_id: int, *words: tuple[float, float]) -> CallResult:
+def talked(
+    call_id: int, *words: tuple[float, float], begun_s: float = 1000.0, duration_s: float = 180.0
+) -> CallResult:
     """A call whose words (when spoken, how late) were all understood."""
     heard = [HeardWord(end_s, end_s + late_s, 0, right=True) for end_s, late_s in words]
-    return CallResult(call_id, "a", "a", "a", "closed", WordErrors(), 0.0, [], heard, [])
+    result = CallResult(call_id, "a", "a", "a", "closed", WordErrors(), 0.0, [], heard, [])
+    return replace(result, begun_s=begun_s, duration_s=duration_s)
 
 
 class TestOverload:
-    def test_a_call_can_begin_later(self) -> None:
-        """Its words are as much later as its sound."""
-        call = SpokenCall("call", np.ones(16_000, np.float32), (Phrase(0.1, 0.9, "hello"),))
-        late = later(call, 2.0)
-        assert (late.duration_s, late.phrases) == (3.0, (Phrase(2.1, 2.9, "hello"),))
-        assert not late.samples[:32_000].any()
+    crowd = talked(2, (10.0, 9.0), (90.0, 99.0), begun_s=1020.0, duration_s=120.0)
 
     def test_lateness_is_told_by_when_words_were_spoken(self) -> None:
         """Of the calls that are there all the time; the ten seconds after it count not."""
         steady = talked(1, (5.0, 1.0), (30.0, 6.0), (130.0, 8.0), (145.0, 9.0), (160.0, 1.2))
-        result = Overload(1, 120.0, Played([steady, talked(2, (30.0, 99.0))], {}, 0.0, 0.0))
-        assert [part["p95_s"] for part in result.periods().values()] == [1.0, 6.0, 8.0, 1.2]
+        result = Overload(1, 120.0, Played([steady, self.crowd], {}, 0.0, 0.0))
+        parts = result.periods().values()
+        assert [part["p95_s"] for part in parts] == [1.0, 6.0, 8.0, 1.2, pytest.approx(94.5)]
         assert all(bar.is_met for bar in result.bars())
 
     def test_it_must_be_over_soon(self) -> None:
-        """Words still late ten seconds after it, a lost window and an open call are told."""
+        """Words still late ten seconds after it, a lost window, an open call, and one that was
+        turned away without a word are told."""
         open_call = replace(talked(1, (5.0, 1.0), (160.0, 1.6)), state="inferring")
-        lost = {"callfsm_notes_total[window_lost]": 1.0}
-        result = Overload(1, 120.0, Played([open_call], lost, 0.0, 0.0))
+        counts = {
+            "callfsm_notes_total[window_lost]": 1.0,
+            "callfsm_calls_refused_total[late]": 1.0,
+        }
+        played = Played([open_call, self.crowd], counts, 0.0, 0.0, refused=(3, 4))
+        result = Overload(1, 120.0, played)
         assert not any(bar.is_met for bar in result.bars())
+
+    def test_it_is_over_when_the_last_who_was_let_in_has_spoken(self) -> None:
+        """Who comes in later speaks as long as the others."""
+        late = replace(self.crowd, call_id=3, begun_s=1029.0, refused_s=9.0)
+        steady = talked(1, (155.0, 9.0), (160.0, 1.0))
+        counts = {"callfsm_calls_refused_total[late]": 2.0}
+        played = Played([steady, self.crowd, late], counts, 0.0, 0.0, refused=(4,))
+        result = Overload(1, 120.0, played)
+        assert result.over_s == 149.0
+        figures = result.figures()
+        names = ("calls", "let_in_at_once", "let_in_later", "never_let_in", "refused")
+        assert [figures[name] for name in names] == [4, 2, 1, 1, {"late": 2.0}]
+        assert figures["periods"]["from 10 s after"]["p95_s"] == 1.0
 
 
 class TestOverhead:

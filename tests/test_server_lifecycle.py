@@ -26,6 +26,7 @@ from server_fixture import (
 )
 
 from callfsm.errors import CallfsmError, ConfigError
+from callfsm.inference.admission import Refusal
 from service import engine_choice
 from service.metrics import Metrics
 from service.peers.ports import free_base_port
@@ -142,7 +143,7 @@ def test_calls_beyond_the_limit_are_refused_until_there_is_room(tmp_path: Path) 
         for call_id in range(1, 6):
             house.expect(call_id, said(call_id, 10))
         assert most == 2
-        assert house.count("calls_refused_total") == 3
+        assert house.count("calls_refused_total", reason="limit") == 3
 
 
 def test_a_call_known_by_its_row_only_takes_no_room(tmp_path: Path) -> None:
@@ -154,8 +155,48 @@ def test_a_call_known_by_its_row_only_takes_no_room(tmp_path: Path) -> None:
         eventually(lambda: house.state(8) == "buffering", "connected")
         with house.peer(7) as late:
             late.register()
-            eventually(lambda: house.count("calls_refused_total") == 1, "refused")
+            eventually(lambda: house.count("calls_refused_total", reason="limit") == 1, "refused")
             assert not late.has_a_caller()
+
+
+def test_a_call_that_cannot_be_borne_now_comes_in_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is refused with one line however often it registers; who is here goes on; and it is let
+    in by the first REGISTER after that."""
+    asked = []
+
+    def refuse() -> Refusal:
+        asked.append(Refusal.LATE)
+        return Refusal.LATE
+
+    with serving(tmp_path) as house, house.peer(7) as here, house.peer(8) as new:
+        here.begin()
+        eventually(lambda: house.state(7) == "buffering", "connected")
+        monkeypatch.setattr(house.server._inference, "refuses_call", refuse)
+        for _ in range(3):
+            here.register()
+            new.register()
+        eventually(lambda: len(asked) == 3, "asked, of the new call only")
+        assert not new.has_a_caller()
+        assert house.count("calls_refused_total", reason="late") == 1
+        assert caplog.text.count("call 8: refused (late), 1 calls are connected") == 1
+        here.send_audio(speech(7, 5), 320)
+        here.send_end()
+        house.expect(7, said(7, 5))
+        monkeypatch.undo()
+        new.begin()
+        eventually(lambda: house.state(8) == "buffering", "let in")
+
+
+def test_without_admission_control_only_the_limit_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--admission off`: nobody asks whether a call can be borne."""
+    with serving(tmp_path, admission="off") as house, house.peer(7) as peer:
+        monkeypatch.setattr(house.server._inference, "refuses_call", lambda: Refusal.LATE)
+        peer.begin()
+        eventually(lambda: house.state(7) == "buffering", "connected")
 
 
 # ---------------------------------------------------------------- stop

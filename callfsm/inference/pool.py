@@ -50,6 +50,12 @@ class Pool:
         return len(self._queue)
 
     @property
+    def waiting_since_s(self) -> float | None:
+        """When the window that waits longest was asked for; looks do not count."""
+        asked_s = (request.submitted_s for _, request in self._queue.values() if not request.eager)
+        return min(asked_s, default=None)
+
+    @property
     def busy(self) -> float:
         """The share of the contexts that work."""
         return len(self.running) / len(self.workers)

@@ -10,13 +10,12 @@ from callfsm.audio import SAMPLE_RATE_HZ
 from service.peers.chunking import FRAME_SAMPLES, cut
 from service.speech import prompts
 from service.speech.corpus import (
-    Phrase,
     SpokenCall,
     demo_calls,
     prompt_calls_of,
     prompt_seconds,
 )
-from service.speech.noise import Samples, babble, mixed, silence, white_noise
+from service.speech.noise import Samples, babble, mixed, white_noise
 
 CALL_S = (60.0, 180.0)
 SYNTHETIC_CALL_S = 60.0
@@ -62,14 +61,6 @@ def conversations(count: int, seconds: float, seed: int) -> list[SpokenCall]:
 def copies(calls: Sequence[SpokenCall], count: int) -> list[SpokenCall]:
     """`count` calls: these again and again."""
     return [calls[index % len(calls)] for index in range(count)]
-
-
-def later(call: SpokenCall, seconds: float) -> SpokenCall:
-    """The same call, silent for `seconds` before."""
-    before = silence(seconds)
-    shift_s = len(before) / SAMPLE_RATE_HZ
-    phrases = tuple(Phrase(p.start_s + shift_s, p.end_s + shift_s, p.text) for p in call.phrases)
-    return replace(call, samples=np.concatenate([before, call.samples]), phrases=phrases)
 
 
 def five_second_windows(count: int, seed: int) -> list[Samples]:

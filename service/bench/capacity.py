@@ -30,6 +30,7 @@ WORD_P95_S, WER_POINTS = 4.0, 1.5
 HUB_PERCENT = 99.0  # of its wakings the hub is at most 10 ms late
 DIFFERENT_CALLS = 3  # each is one call alone, then as many copies as there are calls
 BASELINE_FROM = 4  # calls to begin with; it bears about so many
+EVERYBODY_COMES_IN = ("--admission", "off", "--drain-s", "1")
 RAMP_S = 4.0  # within which all calls begin
 LATE_S = 20.0  # after the end of the audio a probe has failed
 SATURATED_CALLS, SATURATED_S = 8, 10.0
@@ -197,7 +198,7 @@ def _probe(
             Path(directory),
             at_once,
             way.style,
-            serve_options=(*way.options(server), "--drain-s", "1", "--log-level", "warning"),
+            serve_options=(*way.options(server), *EVERYBODY_COMES_IN, "--log-level", "warning"),
             stagger_s=RAMP_S / at_once,
             timeout_s=inf if is_alone else RAMP_S + longest_s + LATE_S,
             view_every_s=1.0,

@@ -105,7 +105,7 @@ def _running(
         sink.start()
         told = (*server.options, "--drain-s", "1", "--log-level", "warning", *options)
         if calls > 1:
-            told += ("--max-calls", str(calls))
+            told += ("--max-calls", str(calls), "--admission", "off")
         log = directory / "server.log"
         with ServerProcess(directory / "db", base_port, sink.port, log, told) as process:
             yield (

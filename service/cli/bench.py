@@ -158,6 +158,9 @@ def overload(
     *,
     calls: Annotated[int, typer.Option(min=2, help="At once: twice what `capacity` finds.")] = 96,
     seconds: Annotated[float, typer.Option(min=10.0, help="That all of them speak.")] = 120.0,
+    admission: Annotated[
+        Literal["auto", "off"], typer.Option(help="As for `callfsm serve`.")
+    ] = "auto",
     model: Model = "tiny.en",
     engine: Engine = None,
     seed: Seed = 1,
@@ -169,9 +172,9 @@ def overload(
         from service.bench.overload import BEFORE_S, measure, print_table
         from service.bench.plots import plot_overload
         from service.bench.ways import Server
-    result = measure(calls, seconds, Server(model, engine), seed=seed)
+    result = measure(calls, seconds, Server(model, engine), seed=seed, admission=admission)
     if plot_dir is not None:
-        plot_overload(result.p95_by_time(), (BEFORE_S, BEFORE_S + seconds), plot_dir)
+        plot_overload(result.p95_by_time(), (BEFORE_S, result.over_s), plot_dir)
     _show(result.figures(), as_json, lambda: print_table(result))
 
 

@@ -61,6 +61,7 @@ def serve(
     lookahead_s: Annotated[float | None, _option("lookahead_s")] = None,
     idle_s: Annotated[float | None, _option("idle_s")] = None,
     max_calls: Annotated[int | None, _option("max_calls")] = None,
+    admission: Annotated[str | None, _option("admission")] = None,
     drain_s: Annotated[float | None, _option("drain_s")] = None,
     record: Annotated[Path | None, _option("record")] = None,
     record_audio: Annotated[

@@ -12,7 +12,7 @@ import gevent
 
 from callfsm.errors import CallfsmError
 from callfsm.inference.engine import Engine
-from service.peers.caller import Caller, CallerSettings, CallReport
+from service.peers.caller import Caller, CallerSettings, CallFailedError, CallReport
 from service.peers.chunking import Style
 from service.peers.ports import free_base_port
 from service.peers.sink import Sink
@@ -49,6 +49,9 @@ class CallResult:
     arrivals: list[Arrival]
     words: list[HeardWord]
     utterances: list[Utterance]
+    begun_s: float = 0.0  # when its first sample was spoken, on `time.monotonic`
+    duration_s: float = 0.0
+    refused_s: float = 0.0  # from its first REGISTER until it was let in
 
     @property
     def word_latencies_s(self) -> list[float]:
@@ -80,12 +83,14 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What came of a trial: every call in order, and the server's own counts at its end."""
+    """What came of a trial: every call that was let in, in order, and the server's own counts at
+    its end."""
 
     results: list[CallResult]
     metrics: dict[str, float]  # as `ServerProcess.metrics` names them
     cpu_s: float  # of the server, from its ready line until the last call was closed
     callers_cpu_s: float  # of this process, in the same time
+    refused: tuple[int, ...] = ()  # calls that were never let in
 
     @property
     def errors(self) -> WordErrors:
@@ -119,6 +124,9 @@ class Trial:
     realtime: bool = True  # else as fast as the server takes the audio
     serve_options: tuple[str, ...] = ()
     stagger_s: float = STAGGER_S
+    begins_s: tuple[float, ...] = ()  # when each of `at_once` dials; without, `stagger_s` apart
+    may_refuse: bool = False  # a call that is never let in is told, and no failure
+    register_s: float = 30.0  # how long a call tries to be let in
     close_timeout_s: float = CLOSE_TIMEOUT_S  # for the calls, once the last caller is done
     timeout_s: float = inf  # for everything, from the first caller to the last closed call
     view_every_s: float = VIEW_EVERY_S
@@ -146,10 +154,12 @@ class Trial:
                 audio_base_port=base_port,
                 style=self.style,
                 realtime=self.realtime,
+                connect_timeout_s=self.register_s,
             )
+            begins_s = self.begins_s or [lane * self.stagger_s for lane in range(self.at_once)]
             lanes = [
-                gevent.spawn_later(lane * self.stagger_s, self._lane, lane, calls, settings)
-                for lane in range(self.at_once)
+                gevent.spawn_later(begin_s, self._lane, lane, calls, settings)
+                for lane, begin_s in enumerate(begins_s)
             ]
             states: dict[int, str] = {}
             too_late = CallfsmError(f"the calls were not over after {self.timeout_s:g} s")
@@ -178,8 +188,10 @@ class Trial:
                 timing_engine=timing_engine,
             )
             for i, call in enumerate(calls, 1)
+            if i in reports
         ]
-        return Played(results, metrics, cpu_s, callers_cpu_s)
+        refused = tuple(i for i in range(1, len(calls) + 1) if i not in reports)
+        return Played(results, metrics, cpu_s, callers_cpu_s, refused)
 
     def _await_end(
         self,
@@ -199,11 +211,15 @@ class Trial:
     def _lane(
         self, lane: int, calls: Sequence[SpokenCall], settings: CallerSettings
     ) -> list[CallReport]:
-        """Every call of this lane, one after the other."""
-        return [
-            Caller(index + 1, calls[index].samples, settings).run()
-            for index in range(lane, len(calls), self.at_once)
-        ]
+        """Every call of this lane, one after the other; those that were let in."""
+        reports = []
+        for index in range(lane, len(calls), self.at_once):
+            try:
+                reports.append(Caller(index + 1, calls[index].samples, settings).run())
+            except CallFailedError as error:
+                if not self.may_refuse or error.report.connected_after_s is not None:
+                    raise
+        return reports
 
 
 def look(
@@ -245,6 +261,9 @@ def _judge(
         arrivals=arrivals,
         words=words,
         utterances=utterances(call, words),
+        begun_s=report.spoken_from_s or 0.0,
+        duration_s=call.duration_s,
+        refused_s=report.connected_after_s or 0.0,
     )
 
 
