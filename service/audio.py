@@ -78,7 +78,7 @@ class AudioConnection:
         self._echoes: list[str] = []
         self._socket: socket.socket | None = None
         self._reader: gevent.Greenlet[[], None] | None = None
-        self._writer: gevent.Greenlet[[], None] | None = None
+        self._writer: gevent.Greenlet[[socket.socket], None] | None = None
         self._chunk_samples = 0  # of the chunk that is arriving
         self._chunk_s = 0.0  # the length of the last one that was complete
         self._pieces: list[Samples] = []  # of one read, not passed on yet

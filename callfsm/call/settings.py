@@ -20,7 +20,7 @@ class WindowSettings:
     window_s: float = 5.0
     overlap_s: float = 1.0
     stride_s: float = 4.0
-    buffer_s: float = 10.0  # audio kept at most; then it is all flushed into one window
+    buffer_s: float = 10.0  # unheard audio at most: then it is one window, and the sender waits
     pause_s: float = 0.3  # without speech: the speaker paused
     context_s: float = 15.0  # what was said before is heard again, up to this length in all
     context_busy_s: float = 6.0  # the same, when the contexts have no time to spare
