@@ -69,12 +69,12 @@ class InferenceService:
             return 1.0
         return self._load_meter.load(self._runtime.now_s())
 
-    def refuses_call(self) -> Refusal | None:
-        """Why a new call cannot be borne now; None counts it as let in."""
+    def refuses_call(self, calls: int) -> Refusal | None:
+        """Why a new call cannot be borne beside `calls` others now; None counts it as let in."""
         now_s, since_s = self._runtime.now_s(), self._pool.waiting_since_s
         if since_s is not None:
             self._admission.waited(now_s, now_s - since_s)
-        return self._admission.refuses(now_s, self.load())
+        return self._admission.refuses(now_s, self.load(), calls)
 
     def start(self) -> None:
         """Load every context and wait for the first. Raises CallfsmError when none loads."""

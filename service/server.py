@@ -173,8 +173,8 @@ class Server:
     def _count_dead_letter(self, actor: Actor[Any], _: Event) -> None:
         self.metrics.dead_letters.labels(actor.machine.table.name).inc()
 
-    def _refuses_call(self) -> Refusal | None:
-        return self._inference.refuses_call() if self.settings.admission == "auto" else None
+    def _refuses_call(self, calls: int) -> Refusal | None:
+        return self._inference.refuses_call(calls) if self.settings.admission == "auto" else None
 
     def _make_session(self, call_id: int, ended: Callable[[CallSession], None]) -> CallSession:
         address = (self.settings.host, self.settings.audio_base_port + call_id)

@@ -92,8 +92,8 @@ class Settings(BaseModel):
     max_calls: Annotated[int, Field(ge=1)] = Field(500, description="Calls at once.")
     admission: Literal["auto", "off"] = Field(
         "auto",
-        description="'auto' refuses new calls while windows wait more than 2 s for a context, and "
-        "lets them in one by one while the contexts are busy.",
+        description="'auto' has busy contexts get a quarter more calls in 10 s at most, fewer the "
+        "longer windows wait, and none once one has waited 1 s; 'off': only --max-calls counts.",
     )
     drain_s: Seconds = Field(30.0, description="Time for calls to finish when the server stops.")
 

@@ -29,9 +29,9 @@ class Switchboard:
         call_ended: Callable[[CallSession], None],
         *,
         max_calls: int,
-        refuses_call: Callable[[], Refusal | None],
+        refuses_call: Callable[[int], Refusal | None],
     ) -> None:
-        """`refuses_call` says why no new call can come in now; None counts it as let in."""
+        """`refuses_call` says why no call can come in beside so many; None counts it as let in."""
         self._make_session = make_session
         self._make_link = make_link
         self._max_calls = max_calls
@@ -99,7 +99,7 @@ class Switchboard:
         if self.connected >= self._max_calls:
             refusal = Refusal.LIMIT
         elif session is None:
-            refusal = self._refuses_call()
+            refusal = self._refuses_call(self.connected)
         if refusal is not None:
             self._refuse(call_id, refusal)
             return

@@ -1,17 +1,20 @@
 """Whether a new call can be borne: calls that are here already come first.
 
-A new call is refused while windows wait long for a context, and for a while after, until the calls
-let in last have shown what they cost. That takes them some seconds of speech, so busy contexts get
-new calls one at a time. A refused call registers again each second, so it comes in when it can.
+In ten seconds the calls may grow by a quarter while no window waits for a context; the longer
+windows wait the less, and not at all from LATE_S on. For it takes some seconds of speech until a
+call that was let in shows what it costs. Contexts with time to spare take everybody. A refused
+call registers again each second, so it comes in when it can.
 """
 
 from enum import Enum
 
 from callfsm.call.settings import SPENDABLE_LOAD
 
-LATE_S = 2.0  # a window that waits longer is late; at what the contexts just bear few wait so long
-CALM_S = 5.0  # without a late window: a call has spoken a window, and that has been waited for
-STEP_S = 0.5  # between new calls on one busy context; a context of one core bears about 20
+LATE_S = 1.0  # with as many calls as are borne few windows wait so long
+MEMORY_S = 5.0  # how long a wait counts
+GROWTH_S = 10.0  # in which calls grow by GROWTH
+GROWTH = 0.25
+FEW = 6  # calls for each context in that time, however few there are
 
 
 class Refusal(Enum):
@@ -19,29 +22,36 @@ class Refusal(Enum):
 
     LIMIT = "limit"  # as many calls as are allowed
     LATE = "late"  # windows wait too long for a context
-    CROWD = "crowd"  # the contexts are busy, and another call has just come in
+    CROWD = "crowd"  # the contexts are busy, and many calls have just come in
 
 
 class Admission:
     """Decides about new calls. All times are of one clock."""
 
-    __slots__ = ("_last_late_s", "_last_let_in_s", "_step_s")
+    __slots__ = ("_few", "_let_in_s", "_waits")
 
     def __init__(self, contexts: int) -> None:
-        self._step_s = STEP_S / contexts
-        self._last_late_s = float("-inf")
-        self._last_let_in_s = float("-inf")
+        self._few = FEW * contexts
+        self._let_in_s: list[float] = []  # when calls were let in, the last GROWTH_S
+        self._waits: list[tuple[float, float]] = []  # when, and how long: the longest first
 
     def waited(self, now_s: float, wait_s: float) -> None:
         """A window has waited so long, and may go on waiting."""
-        if wait_s > LATE_S:
-            self._last_late_s = now_s
+        longer = [(at_s, other_s) for at_s, other_s in self._waits if other_s > wait_s]
+        self._waits = [*longer, (now_s, wait_s)]
 
-    def refuses(self, now_s: float, load: float) -> Refusal | None:
-        """Why a new call cannot come in now; None lets it in. `load`: see `LoadMeter`."""
-        if now_s < self._last_late_s + CALM_S:
+    def refuses(self, now_s: float, load: float, calls: int) -> Refusal | None:
+        """Why a new call cannot come in beside `calls` others now; None lets it in.
+
+        `load`: see `LoadMeter`.
+        """
+        self._waits = [(at_s, wait_s) for at_s, wait_s in self._waits if now_s < at_s + MEMORY_S]
+        self._let_in_s = [at_s for at_s in self._let_in_s if now_s < at_s + GROWTH_S]
+        longest_s = self._waits[0][1] if self._waits else 0.0
+        if longest_s >= LATE_S:
             return Refusal.LATE
-        if load > SPENDABLE_LOAD and now_s < self._last_let_in_s + self._step_s:
+        room = max(self._few, GROWTH * calls) * (1.0 - longest_s / LATE_S)
+        if load > SPENDABLE_LOAD and len(self._let_in_s) + 1 > room:
             return Refusal.CROWD
-        self._last_let_in_s = now_s
+        self._let_in_s.append(now_s)
         return None
