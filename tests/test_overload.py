@@ -16,6 +16,7 @@ from callfsm.call.windows import Window
 from callfsm.fsm.actor import Actor
 from callfsm.fsm.table import Effect
 from callfsm.inference import events as inf
+from callfsm.inference.admission import Admission
 from callfsm.inference.engine import Transcript
 from callfsm.inference.load import LoadMeter
 from callfsm.inference.pool import Pool
@@ -69,7 +70,11 @@ class Caller:
 class Exchange:
     """So many callers, one context."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, window_cost_s: float = WINDOW_COST_S, second_cost_s: float = SECOND_COST_S
+    ) -> None:
+        self.costs_s = window_cost_s, second_cost_s
+        self.admission = Admission(1)
         self.runtime = SimulatedRuntime()
         self.meter = LoadMeter()
         self.pool = Pool(1)
@@ -103,6 +108,13 @@ class Exchange:
         self.runtime.settle()
         return caller
 
+    def lets_in(self) -> bool:
+        """Whether another caller may connect now."""
+        now_s, since_s = self.runtime.now_s(), self.pool.waiting_since_s
+        if since_s is not None:
+            self.admission.waited(now_s, now_s - since_s)
+        return self.admission.refuses(now_s, self._load(), len(self.callers)) is None
+
     def talk(self, seconds: float) -> None:
         """Everybody who has not hung up talks for so long."""
         for _ in range(round(seconds / PIECE_S)):
@@ -133,13 +145,15 @@ class Exchange:
             at_s = caller.unread.pop(0)
             is_loud = at_s % PHRASE_S < WORD_S * WORDS - 1e-6
             samples = speech(PIECE_S) if is_loud else silence(PIECE_S)
-            load = 1.0 if self.pool.waiting else self.meter.load(self.runtime.now_s())
-            caller.actor.tell(ev.AudioReceived(samples, PIECE_S, load))
+            caller.actor.tell(ev.AudioReceived(samples, PIECE_S, self._load()))
             self.runtime.settle()
         buffered_s = caller.actor.model.windows.buffered_s
         caller.most_buffered_s = max(caller.most_buffered_s, buffered_s)
         if caller.hung_up and not caller.unread:
             caller.actor.tell(ev.StreamEnded(ev.EndReason.END_OF_STREAM))
+
+    def _load(self) -> float:
+        return 1.0 if self.pool.waiting else self.meter.load(self.runtime.now_s())
 
     def _serve(self, caller: Caller, effect: Effect) -> None:
         match effect:
@@ -176,7 +190,11 @@ class Exchange:
                 [request] = requests
                 caller = self.callers[request.owner]
                 caller.actor.tell(ev.InferenceStarted(request.window))
-                cost_s = WINDOW_COST_S + SECOND_COST_S * request.audio.duration_s
+                if not request.eager:
+                    now_s = self.runtime.now_s()
+                    self.admission.waited(now_s, now_s - request.submitted_s)
+                window_cost_s, second_cost_s = self.costs_s
+                cost_s = window_cost_s + second_cost_s * request.audio.duration_s
                 done = inf.BatchDone(
                     context, (Transcript(caller.spoken_in(request.window), cost_s),)
                 )
@@ -243,3 +261,34 @@ def test_more_than_longer_windows_can_save() -> None:
         assert caller.actor.model.state == "closed"
         assert [word.text for word, _ in caller.forwarded] == [w.text for w in caller.words()]
         assert not caller.lost
+
+
+def test_a_crowd_comes_in_as_far_as_it_can_be_borne() -> None:
+    """Sixty more dial where thirty-five calls are borne in all, and go on trying: who is in stays
+    in time, no word is lost, and ten seconds after they left all is as it was."""
+    exchange = Exchange(window_cost_s=0.03, second_cost_s=0.025)
+    stay = []
+    for _ in range(12):
+        stay.append(exchange.connect())
+        exchange.talk(0.4)
+    exchange.talk(15)
+    outside, leave = 60, []
+    for _ in range(60):
+        while outside and exchange.lets_in():
+            leave.append(exchange.connect())
+            outside -= 1
+        exchange.talk(1.0)
+    for caller in leave:
+        exchange.hang_up(caller)
+    exchange.talk(30)
+    exchange.finish()
+    for caller in exchange.callers:
+        assert caller.actor.model.state == "closed"
+        assert [word.text for word, _ in caller.forwarded] == [w.text for w in caller.words()]
+    before, during, after = (
+        max(late_s(caller, *at_s) for caller in stay) for at_s in ((5, 15), (20, 80), (91, 105))
+    )
+    print(f"{len(exchange.callers)} calls, late p95: {before:.1f}, {during:.1f}, {after:.1f} s")
+    assert 25 <= len(exchange.callers) <= 40
+    assert during <= before + 2.5
+    assert after <= before + 0.5
