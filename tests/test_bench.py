@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import inf
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -29,6 +30,8 @@ from service.bench.ways import BASELINE, BASELINE_CHUNKS, STREAM_FRAMES, Run, Se
 from service.cli.main import app
 from service.engine_choice import EngineChoice
 from service.engines.fake import ScriptedEngine
+from service.peers.caller import CallerSettings, CallFailedError
+from service.peers.ports import free_base_port
 from service.speech.corpus import Phrase, SpokenCall
 from service.speech.defects import at_cuts, duplicated_words, in_the_tail, missing_words
 from service.speech.latency import (
@@ -40,7 +43,7 @@ from service.speech.latency import (
     utterances,
 )
 from service.speech.wer import WordErrors
-from service.trial.play import CallResult, Played, look
+from service.trial.play import CallResult, Played, Trial, look
 
 SECOND = np.full(SAMPLE_RATE_HZ, 0.1, np.float32)
 QUIET_SECOND = np.zeros(SAMPLE_RATE_HZ, np.float32)
@@ -314,6 +317,19 @@ def talked(
     heard = [HeardWord(end_s, end_s + late_s, 0, right=True) for end_s, late_s in words]
     result = CallResult(call_id, "a", "a", "a", "closed", WordErrors(), 0.0, [], heard, [])
     return replace(result, begun_s=begun_s, duration_s=duration_s)
+
+
+def test_a_call_that_is_never_let_in_is_told_where_that_may_be(tmp_path: Path) -> None:
+    """It has no report; in any other trial it is a failure."""
+    call = SpokenCall("call", np.zeros(16_000, np.float32), ())
+    settings = CallerSettings(
+        registration_port=9,  # nobody is there
+        audio_base_port=free_base_port(1),
+        connect_timeout_s=0.01,
+    )
+    assert Trial(tmp_path, 1, may_refuse=True)._lane(0, [call], settings) == []
+    with pytest.raises(CallFailedError, match="got no connection"):
+        Trial(tmp_path, 1)._lane(0, [call], settings)
 
 
 class TestOverload:
