@@ -18,7 +18,7 @@ from callfsm.call.windows import Window, WindowBuffer
 
 Samples = NDArray[np.float32]
 RATE = 16_000
-PIECE = RATE  # the reader hands over at most a second at once
+PIECE = RATE // 2  # the reader hands over less at once
 THRESHOLD = 3277  # 0.1 of full scale
 
 

@@ -14,7 +14,7 @@ LATE_S = 1.0  # with as many calls as are borne few windows wait so long
 MEMORY_S = 5.0  # how long a wait counts
 GROWTH_S = 10.0  # in which calls grow by GROWTH
 GROWTH = 0.25
-FEW = 4  # calls for each context in that time, however few there are
+FEW = 8  # calls for each context in that time, however few there are
 
 
 class Refusal(Enum):

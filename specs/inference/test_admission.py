@@ -31,7 +31,7 @@ def test_busy(admission: Admission) -> None:
 
 
 def test_few(admission: Admission) -> None:
-    """A few can become more: four for each context, in that time."""
+    """A few can become more: eight for each context, in that time."""
     assert let_in(admission, 0.0, 3) == 2 * FEW
     assert admission.refuses(0.0, BUSY, 3) is Refusal.CROWD
 
