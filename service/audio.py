@@ -129,8 +129,11 @@ class AudioConnection:
     def _read(self, connection: socket.socket) -> EndReason:
         decoder = AudioDecoder()
         try:
-            while self._take_in(connection.recv(READ_BYTES), decoder):
-                gevent.sleep(self._rest_s())  # a fast sender must not keep the hub
+            while self._take_in(data := connection.recv(READ_BYTES), decoder):
+                more_waits = len(data) == READ_BYTES
+                del data  # a call that must wait holds nothing here
+                # In any case a sleep: a fast sender must not keep the hub.
+                gevent.sleep(0 if more_waits else self._rest_s())
                 self._await_room()
             return EndReason.END_OF_STREAM
         except ProtocolError as error:
@@ -151,8 +154,7 @@ class AudioConnection:
                 )
 
     def _await_room(self) -> None:
-        """What the call has no room for yet stays in the socket, where it takes no memory of ours:
-        here nothing is held but `AHEAD_EVENTS`."""
+        """What the call has no room for yet stays in the socket."""
         while self._mailbox.waiting >= AHEAD_EVENTS:
             gevent.sleep(LOOK_AGAIN_S)
         self._may_read.wait()

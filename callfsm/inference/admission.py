@@ -33,11 +33,13 @@ class Admission:
     def __init__(self, contexts: int) -> None:
         self._few = FEW * contexts
         self._let_in_s: list[float] = []  # when calls were let in, the last GROWTH_S
-        self._waits: list[tuple[float, float]] = []  # when, and how long: the longest first
+        self._waits: list[
+            tuple[float, float]
+        ] = []  # when, and how long; each shorter than those before
 
     def waited(self, now_s: float, wait_s: float) -> None:
         """A window has waited so long, and may go on waiting."""
-        longer = [(at_s, other_s) for at_s, other_s in self._waits if other_s > wait_s]
+        longer = [wait for wait in self._recent(now_s) if wait[1] > wait_s]
         self._waits = [*longer, (now_s, wait_s)]
 
     def refuses(self, now_s: float, load: float, calls: int) -> Refusal | None:
@@ -45,9 +47,8 @@ class Admission:
 
         `load`: see `LoadMeter`.
         """
-        self._waits = [(at_s, wait_s) for at_s, wait_s in self._waits if now_s < at_s + MEMORY_S]
         self._let_in_s = [at_s for at_s in self._let_in_s if now_s < at_s + GROWTH_S]
-        longest_s = self._waits[0][1] if self._waits else 0.0
+        longest_s = max((wait_s for _, wait_s in self._recent(now_s)), default=0.0)
         if longest_s >= LATE_S:
             return Refusal.LATE
         room = max(self._few, GROWTH * calls) * (1.0 - longest_s / LATE_S)
@@ -55,3 +56,6 @@ class Admission:
             return Refusal.CROWD
         self._let_in_s.append(now_s)
         return None
+
+    def _recent(self, now_s: float) -> list[tuple[float, float]]:
+        return [(at_s, wait_s) for at_s, wait_s in self._waits if now_s < at_s + MEMORY_S]
