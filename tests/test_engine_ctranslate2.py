@@ -288,6 +288,13 @@ def test_where_hardly_a_word_is_left_nothing_is_read_on(
     assert as_text(transcript.words) == "w1"
 
 
+def test_a_text_of_nothing_but_its_start_is_not_read_on(directory: Path) -> None:
+    """What begins at 0 s is the window itself: that would never end."""
+    model = FakeModel(*[[TIMESTAMP]] * 5)
+    (transcript,) = engine_of(directory, model).transcribe([sound(0.1)])
+    assert (as_text(transcript.words), len(model.batches)) == ("", 1)
+
+
 def test_what_is_read_on_is_guarded_with_the_rest(directory: Path) -> None:
     """A rest in which nobody speaks brings no words, and a loop there is read again, whole."""
     breaks_off = [1, TIMESTAMP + 45, TIMESTAMP + 45]

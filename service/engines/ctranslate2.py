@@ -40,7 +40,7 @@ NO_REPEAT_NGRAM = 3  # tokens; in the second pass only, since people do repeat t
 # without pauses 0.69; noises and tones begin at 0.57.
 NO_SPEECH, SURELY_NO_SPEECH = 0.6, 0.85
 DOUBTFUL = 0.5  # mean probability of the words
-LEAST_REST_S = 0.5  # less audio than this is not read by itself: it holds hardly a word
+LEAST_REST_S = 0.5  # of audio, with hardly a word: less is neither read by itself nor left out
 
 T = TypeVar("T")
 
@@ -165,6 +165,8 @@ class CTranslate2Engine:
 
     def _read_on(self, window: AudioWindow, part: Reading, no_repeat_ngram: int) -> Reading:
         if part.more_from_s is None or part.no_speech or part.capped:
+            return part
+        if part.more_from_s < LEAST_REST_S:  # nearly the same again, and so it might go on
             return part
         rest = AudioWindow(window.samples[round(part.more_from_s * SAMPLE_RATE_HZ) :])
         if rest.duration_s < LEAST_REST_S or is_silent(rest.samples):
