@@ -18,6 +18,11 @@ class Word:
     end_s: float
     probability: float = 1.0
 
+    @property
+    def middle_s(self) -> float:
+        """What two passes agree on best: starts and ends are off by the pauses around a word."""
+        return (self.start_s + self.end_s) / 2
+
 
 def shifted(words: tuple[Word, ...], by_s: float) -> tuple[Word, ...]:
     """The same words, `by_s` seconds later."""

@@ -62,7 +62,7 @@ class Caller:
         found = (
             Word(w.text, w.start_s - window.start_s, w.end_s - window.start_s)
             for w in self.words()
-            if window.start_s <= (w.start_s + w.end_s) / 2 < window.end_s
+            if window.start_s <= w.middle_s < window.end_s
         )
         return tuple(Word(w.text, max(0.0, w.start_s), min(length_s, w.end_s)) for w in found)
 

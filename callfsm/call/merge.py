@@ -176,8 +176,8 @@ class Merger:
         self.unaligned += 1
         _, before_end_s = self._before or (0.0, window.start_s)
         middle_s = (window.start_s + before_end_s) / 2
-        confirmed = tuple(word for word in self.held if _middle_s(word) <= middle_s)
-        return confirmed, tuple(word for word in fresh if _middle_s(word) > middle_s)
+        confirmed = tuple(word for word in self.held if word.middle_s <= middle_s)
+        return confirmed, tuple(word for word in fresh if word.middle_s > middle_s)
 
     def _not_heard_again(self, window: Window) -> tuple[Word, ...]:
         """Let go of the held words that end before the window does begin: it cannot change them."""
@@ -205,15 +205,11 @@ def _undoubted(window: Window, words: Sequence[Word]) -> int:
 
 def _likeness(word: Word, other: Word, astray: bool) -> float:
     """How well a word agrees in time with the same word heard by another pass: 1 to 0."""
-    apart_s = abs(_middle_s(word) - _middle_s(other))
+    apart_s = abs(word.middle_s - other.middle_s)
     if apart_s < SAME_WORD_S:
         return 1.0 - apart_s / SAME_WORD_S
     ends_apart_s = min(abs(word.start_s - other.start_s), abs(word.end_s - other.end_s))
     return ASTRAY if astray and ends_apart_s < ASTRAY_S else 0.0
-
-
-def _middle_s(word: Word) -> float:
-    return (word.start_s + word.end_s) / 2
 
 
 def _following(

@@ -12,9 +12,7 @@ from callfsm.words import Word
 ASIDE_S = 0.25  # a word so much later than it should be weighs as much as a word that is missing
 ALIKE = 0.5  # the largest share of other letters in the same word
 NEARER = 0.1  # what decides between equals: on which side of the committed words it is
-LONG_WORD_S = (
-    0.99  # engines give no word more: a pause before it, and it may have been spoken there
-)
+LONG_WORD_S = 0.99  # engines give no word more: a pause is before it, or it was spoken in there
 
 
 def heard_again(committed: Sequence[Word], words: Sequence[Word]) -> int:
@@ -46,20 +44,16 @@ def _unlikeness(words: Sequence[Word], others: Sequence[Word]) -> float:
 def _late(word: Word, end_s: float) -> float:
     """What speaks against a word that ended by `end_s`: that it cannot begin before."""
     earliest_s = word.start_s if word.end_s - word.start_s < LONG_WORD_S else 0.0
-    return _weight(earliest_s - end_s) + NEARER * (_middle_s(word) > end_s)
+    return _weight(earliest_s - end_s) + NEARER * (word.middle_s > end_s)
 
 
 def _early(word: Word, end_s: float) -> float:
     """What speaks against a word that is spoken after `end_s`: that it has ended by then."""
-    return _weight(end_s - word.end_s) + NEARER * (_middle_s(word) <= end_s)
+    return _weight(end_s - word.end_s) + NEARER * (word.middle_s <= end_s)
 
 
 def _weight(aside_s: float) -> float:
     return min(1.0, max(0.0, aside_s) / ASIDE_S)
-
-
-def _middle_s(word: Word) -> float:
-    return (word.start_s + word.end_s) / 2
 
 
 def _letters(words: Sequence[Word]) -> str:

@@ -188,7 +188,7 @@ class Surroundings:
         words = [
             Word(w.text, max(start_s, w.start_s) - start_s, min(end_s, w.end_s) - start_s)
             for w in self.said
-            if start_s <= (w.start_s + w.end_s) / 2 < end_s
+            if start_s <= w.middle_s < end_s
         ]
         return Transcript(tuple(words), inference_s=0.0)
 
