@@ -36,7 +36,7 @@ ENDINGS = {Choice.HANG_UP, Choice.END_STREAM, Choice.SHUT_DOWN}
 WAITS_S = (0.02, 0.1, 0.3, 1.3, 2.1, 11.0, 31.0, 121.0, 301.0, 601.0)
 SILENCE_S = 3.0  # longer than a pause and held words together
 LONG_S = 1000.0  # every time-out has come
-STEPS_TO_THE_END = 200
+STEPS_TO_THE_END = 60
 
 
 class Telephone(RuleBasedStateMachine):
