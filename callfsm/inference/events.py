@@ -30,7 +30,7 @@ class Submitted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn(Event):
-    """Nobody waits for this window any more."""
+    """Nobody waits any more for this window, nor for one that the owner asked for before it."""
 
     owner: Hashable
     window: int

@@ -175,10 +175,13 @@ def reload(pool: Pool, event: ev.ReloadDue) -> Iterator[Effect]:
 
 
 def withdraw(pool: Pool, event: ev.Withdrawn) -> Iterator[Effect]:
-    """Forget a waiting request; abort a running one that has no batch mates."""
+    """Forget a waiting request; abort a running one that has no batch mates.
+
+    It may be one that the waiting request was to replace, had it not begun in the same instant.
+    """
     pool.withdraw(event.owner, event.window)
     for context, requests in pool.running.items():
-        if [(r.owner, r.window) for r in requests] == [(event.owner, event.window)]:
+        if all(r.owner == event.owner and r.window <= event.window for r in requests):
             yield ev.AbortBatch(context)
 
 

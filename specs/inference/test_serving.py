@@ -136,6 +136,13 @@ def test_withdrawn_while_running() -> None:
     serving().after(submitted(1)).when(withdrawn(1)).then("serving", AbortBatch(0))
 
 
+def test_withdrawn_while_the_window_before_it_runs() -> None:
+    """What the withdrawn window was to replace is aborted too: its answer is for nobody."""
+    longer = ev.Submitted(request(1, window=2))
+    pool = serving().after(submitted(1), longer)
+    pool.when(ev.Withdrawn("call 1", 2)).then("serving", AbortBatch(0))
+
+
 def test_withdrawn_from_a_batch() -> None:
     """A running request that has batch mates is not aborted: somebody waits for them."""
     pool = serving(batch=2).after(submitted(1), submitted(2), submitted(3), batch_done(0))
