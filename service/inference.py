@@ -7,7 +7,7 @@ beside a language model on the same cores (a 1 s utterance took 6 s).
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import gevent
@@ -161,7 +161,7 @@ class InferenceService:
 
     def _run(self, context: int, requests: tuple[ev.Request, ...]) -> None:
         try:
-            transcripts = self._contexts[context].transcribe([r.audio for r in requests])
+            transcripts = self._contexts[context].transcribe(requests)
         except Exception as error:
             calls = ", ".join(str(request.call_id) for request in requests)
             log.error(
@@ -237,9 +237,9 @@ class _Context:
         self._engine = self._make_engine()
         self._thread.run(self._engine.load)
 
-    def transcribe(self, audio: list[Audio]) -> list[Transcript]:
+    def transcribe(self, requests: Sequence[ev.Request]) -> list[Transcript]:
         assert self._engine is not None
-        return self._thread.run(partial(_transcribe, self._engine, audio))
+        return self._thread.run(partial(_transcribe, self._engine, requests))
 
     def abort(self) -> None:
         if self._engine is not None:
@@ -255,9 +255,9 @@ class _Context:
         self._thread.stop()
 
 
-def _transcribe(engine: Engine, audio: list[Audio]) -> list[Transcript]:
+def _transcribe(engine: Engine, requests: Sequence[ev.Request]) -> list[Transcript]:
     """In the native thread: only there, and only now, audio becomes samples."""
-    return engine.transcribe([AudioWindow(each.samples) for each in audio])
+    return engine.transcribe([AudioWindow(each.audio.samples, each.eager) for each in requests])
 
 
 def _is_a_bug(error: Exception) -> bool:

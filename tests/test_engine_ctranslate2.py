@@ -295,6 +295,14 @@ def test_a_text_of_nothing_but_its_start_is_not_read_on(directory: Path) -> None
     assert (as_text(transcript.words), len(model.batches)) == ("", 1)
 
 
+def test_a_look_in_doubt_is_not_read_again(directory: Path) -> None:
+    """Another look follows before a second reading would be done."""
+    model = FakeModel([1, 2] * 4, again=[3])
+    look = AudioWindow(sound(0.1).samples, is_look=True)
+    (transcript,) = engine_of(directory, model).transcribe([look])
+    assert (transcript.words, transcript.guards) == ((), ("repeated_ngram", "look_dropped"))
+
+
 def test_what_is_read_on_is_guarded_with_the_rest(directory: Path) -> None:
     """A rest in which nobody speaks brings no words, and a loop there is read again, whole."""
     breaks_off = [1, TIMESTAMP + 45, TIMESTAMP + 45]

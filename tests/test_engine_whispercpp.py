@@ -293,6 +293,14 @@ def test_a_doubted_text_is_read_again_with_full_context(model_file: Path) -> Non
     assert context.asked[1].audio_context == FULL_CONTEXT
 
 
+def test_a_look_in_doubt_is_not_read_again(model_file: Path) -> None:
+    """Another look follows before a second reading would be done."""
+    engine, context = engine_of(model_file, "go to go to go to go to", "go to sleep")
+    (transcript,) = engine.transcribe([AudioWindow(SOUND.samples, is_look=True)])
+    assert (transcript.words, transcript.guards) == ((), ("repeated_ngram", "look_dropped"))
+    assert len(context.asked) == 1
+
+
 def test_a_text_doubted_twice_is_dropped(model_file: Path) -> None:
     """Nothing is better than an invention; the report names both doubts."""
     engine, _ = engine_of(model_file, "<capped>", "no no no no no no no")

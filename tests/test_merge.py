@@ -93,8 +93,8 @@ class Listener:
 
 def window_of(number: int, span: Span) -> Window:
     clip = FullBandClip(bytes(span.end - span.start))
-    start_s, fresh_s = span.start / RATE, span.fresh / RATE
-    return Window(number, start_s, clip, span.cut, span.overlaps, fresh_s)
+    start_s, fresh_s, quiet_s = (at / RATE for at in (span.start, span.fresh, span.quiet))
+    return Window(number, start_s, clip, span.cut, span.overlaps, fresh_s, quiet_s)
 
 
 def merged(listener: Listener, words: tuple[Word, ...]) -> str:
@@ -157,9 +157,11 @@ def window(
     *,
     overlaps: bool = False,
     fresh_s: float | None = None,
+    quiet_s: float = 0.0,
 ) -> Window:
     clip = FullBandClip(bytes(round((end_s - start_s) * RATE)))
-    return Window(1, start_s, clip, cut, overlaps, start_s if fresh_s is None else fresh_s)
+    fresh_s = start_s if fresh_s is None else fresh_s
+    return Window(1, start_s, clip, cut, overlaps, fresh_s, quiet_s)
 
 
 @pytest.fixture
@@ -341,6 +343,13 @@ def test_the_last_word_of_a_look_is_never_agreed_on(merger: Merger) -> None:
     """Two passes that end in the same word may have cut it in the same way."""
     merger.merge(window(0.0, 1.2, Cut.EAGER), at(0.2, "please wai"))
     assert as_text(merger.merge(window(0.0, 1.3, Cut.EAGER), at(0.2, "please wai"))) == "please"
+
+
+def test_the_last_word_is_complete_where_it_is_quiet(merger: Merger) -> None:
+    """A tenth of a second without speech: no word goes on after that."""
+    merger.merge(window(0.0, 1.2, Cut.EAGER), at(0.2, "please wait"))
+    new = merger.merge(window(0.0, 1.4, Cut.EAGER, quiet_s=0.1), at(0.2, "please wait"))
+    assert as_text(new) == "please wait"
 
 
 def test_a_first_look_commits_what_a_full_window_would(merger: Merger) -> None:

@@ -1,5 +1,6 @@
 """Where windows end: frames go in, spans come out, nothing else matters."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -25,10 +26,20 @@ def heard(segmenter: Segmenter, speech: int = 0, silence: int = 0) -> list[Span]
     return [span for flag in flags if (span := segmenter.hear(flag)) is not None]
 
 
-def span(start: int, end: int, cut: Cut, overlaps: bool = False, fresh: int | None = None) -> Span:
-    """A span given in frames, without context unless `fresh` is given."""
-    samples = [frame * FRAME_SAMPLES for frame in (start, end, start if fresh is None else fresh)]
-    return Span(samples[0], samples[1], cut, overlaps, samples[2])
+def span(
+    start: int,
+    end: int,
+    cut: Cut,
+    overlaps: bool = False,
+    *,
+    fresh: int | None = None,
+    quiet: int | None = None,
+) -> Span:
+    """A span given in frames, without context unless `fresh` is given; a pause is quiet."""
+    fresh = start if fresh is None else fresh
+    quiet = TAIL_FRAMES if quiet is None and cut is Cut.PAUSE else quiet or 0
+    start, end, fresh, quiet = (frame * FRAME_SAMPLES for frame in (start, end, fresh, quiet))
+    return Span(start, end, cut, overlaps, fresh, quiet)
 
 
 @pytest.fixture
@@ -126,6 +137,12 @@ def test_a_look_cuts_nothing(segmenter: Segmenter) -> None:
     assert heard(segmenter, 100) == [span(0, WINDOW, Cut.FULL)]
 
 
+def test_a_look_tells_how_long_it_has_been_quiet(segmenter: Segmenter) -> None:
+    """What is silent at its end, and not yet a pause, may be the end of the last word."""
+    heard(segmenter, 100, 6)
+    assert segmenter.look() == span(0, 106, Cut.EAGER, quiet=6)
+
+
 def test_unseen_speech_counts_from_the_last_look_or_cut(segmenter: Segmenter) -> None:
     """The seconds that a look would show for the first time."""
     assert segmenter.unseen_s() == 0.0
@@ -179,6 +196,18 @@ def test_the_window_before_is_context_of_an_overlapping_one() -> None:
     ]
 
 
+def test_a_look_at_a_young_utterance_has_little_context() -> None:
+    """Its first words are wanted soon: looks hear 6 s in all, until there are 1.4 s of it."""
+    segmenter = Segmenter(WindowSettings(context_s=15.0, context_busy_s=6.0))
+    heard(segmenter, 200, 15)
+    heard(segmenter, 100, 15)
+    heard(segmenter, 60)
+    assert segmenter.look() == span(210, 390, Cut.EAGER, fresh=325)
+    heard(segmenter, 10)
+    assert segmenter.look() == span(0, 400, Cut.EAGER, fresh=325)
+    assert heard(segmenter, 0, 15) == [span(0, 410, Cut.PAUSE, fresh=325)]
+
+
 @settings(deadline=None)
 @given(RUNS, st.sampled_from([0.0, 2.0, 6.0]))
 def test_context_changes_no_cut(runs: list[tuple[int, int]], context_s: float) -> None:
@@ -186,7 +215,7 @@ def test_context_changes_no_cut(runs: list[tuple[int, int]], context_s: float) -
     with_context, without = Segmenter(WindowSettings(context_s=context_s)), Segmenter(DEFAULT)
     for speech, silence in runs:
         spans, plain = heard(with_context, speech, silence), heard(without, speech, silence)
-        assert [Span(s.fresh, s.end, s.cut, s.overlaps, s.fresh) for s in spans] == plain
+        assert [replace(s, start=s.fresh) for s in spans] == plain
         for s in spans:
             assert s.start <= s.fresh
             assert s.start == s.fresh or s.end - s.start <= context_s * 16_000

@@ -15,6 +15,7 @@ from callfsm.call.speech import FRAME_S, FRAME_SAMPLES
 
 ONSET_FRAMES = 3  # 60 ms of unbroken speech: shorter is a click
 TAIL_FRAMES = 10  # 200 ms kept after the last speech; the rest can lead in the next window
+EARLY_FRAMES = 70  # 1.4 s of an utterance, lead-in included: its first words are wanted soon
 
 
 class Cut(Enum):
@@ -39,7 +40,8 @@ class Span:
     """Samples `start` to before `end`, counted from the start of the call.
 
     `overlaps` tells that the span before ended after `fresh`, in speech. What lies before `fresh`
-    is context: earlier windows, heard again so that a short one is not judged alone.
+    is context: earlier windows, heard again so that a short one is not judged alone. `quiet` of
+    its samples, at the end, are not speech.
     """
 
     start: int
@@ -47,6 +49,7 @@ class Span:
     cut: Cut
     overlaps: bool
     fresh: int
+    quiet: int = 0
 
 
 def _frames(seconds: float) -> int:
@@ -58,6 +61,7 @@ class Segmenter:
 
     __slots__ = (
         "_context",
+        "_context_busy",
         "_earlier",
         "_lead_in",
         "_overlap",
@@ -78,6 +82,7 @@ class Segmenter:
         self._overlap = _frames(settings.overlap_s)
         self._pause = _frames(settings.pause_s)
         self._context = _frames(settings.context_s)
+        self._context_busy = _frames(settings.context_busy_s)
         self._lead_in = _frames(settings.lead_in_s)
         self._earlier: deque[int] = deque()  # starts of windows that can be context
         self.heard = 0  # frames so far
@@ -140,11 +145,18 @@ class Segmenter:
         self._context = _frames(context_s)
 
     def look(self) -> Span | None:
-        """The uncut speech so far, without cutting it."""
+        """The uncut speech so far, without cutting it.
+
+        While an utterance is young, with as little context as when the contexts are busy: most of
+        the time a look takes is for words that were heard long ago.
+        """
         if self.start is None:
             return None
         self.eager_at = self.heard
-        return self._span(self.start, self.heard, Cut.EAGER, self.overlaps)
+        context = self._context
+        if not self.overlaps and self.heard - self.start < EARLY_FRAMES:
+            context = min(context, self._context_busy)
+        return self._span(self.start, self.heard, Cut.EAGER, self.overlaps, context)
 
     def flush(self, cut: Cut) -> Span | None:
         """Cut now; None when nothing was said since the last cut."""
@@ -154,7 +166,7 @@ class Segmenter:
         end = self.eager_at = self.heard
         if not cut.in_speech:
             end = max(start, end - max(0, self.silence - TAIL_FRAMES))
-        span = self._span(start, end, cut, overlaps) if unheard else None
+        span = self._span(start, end, cut, overlaps, self._context) if unheard else None
         if cut.in_speech:
             self.start = max(start, end - self._overlap)
             self.overlaps, self.unheard = True, False
@@ -164,8 +176,14 @@ class Segmenter:
         self._earlier.append(start)
         return span
 
-    def _span(self, start: int, end: int, cut: Cut, overlaps: bool) -> Span:
-        first = next((e for e in self._earlier if end - e <= self._context), start)
+    def _span(self, start: int, end: int, cut: Cut, overlaps: bool, context: int) -> Span:
+        first = next((e for e in self._earlier if end - e <= context), start)
+        quiet = max(0, self.silence - (self.heard - end))
         return Span(
-            first * FRAME_SAMPLES, end * FRAME_SAMPLES, cut, overlaps, start * FRAME_SAMPLES
+            first * FRAME_SAMPLES,
+            end * FRAME_SAMPLES,
+            cut,
+            overlaps,
+            fresh=start * FRAME_SAMPLES,
+            quiet=quiet * FRAME_SAMPLES,
         )

@@ -34,6 +34,7 @@ class Window:
     cut: Cut
     overlaps: bool  # whether it begins with audio that the window before ended with
     fresh_s: float  # what lies before is context: utterances that earlier windows heard
+    quiet_s: float = 0.0  # without speech, at its end
 
     @property
     def end_s(self) -> float:
@@ -230,8 +231,10 @@ class WindowBuffer:
         self._consumed = span.end
         self._unstarted = span if self._settings.mode == "stream" else None
         self._forget()
-        start_s, fresh_s = span.start / SAMPLE_RATE_HZ, span.fresh / SAMPLE_RATE_HZ
-        return Window(self._taken, start_s, audio, span.cut, span.overlaps, fresh_s)
+        start_s, fresh_s, quiet_s = (
+            at / SAMPLE_RATE_HZ for at in (span.start, span.fresh, span.quiet)
+        )
+        return Window(self._taken, start_s, audio, span.cut, span.overlaps, fresh_s, quiet_s)
 
     def _ends_quietly(self) -> bool:
         return self._segmenter.silence * FRAME_S >= self._settings.chunk_tail_s
@@ -263,4 +266,5 @@ class WindowBuffer:
 
 def _merged(first: Span, last: Span) -> Span:
     """Both, and all between them. The context is the last one's, where that still is context."""
-    return replace(first, start=min(last.start, first.fresh), end=last.end, cut=last.cut)
+    start = min(last.start, first.fresh)
+    return replace(first, start=start, end=last.end, cut=last.cut, quiet=last.quiet)

@@ -30,9 +30,13 @@ class Audio(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AudioWindow:
-    """One window to transcribe: `samples` is float32 mono, shape (n,), -1..1, at 16 kHz."""
+    """One window to transcribe: `samples` is float32 mono, shape (n,), -1..1, at 16 kHz.
+
+    Of a look ahead, a text in doubt is not read again: another look follows at once.
+    """
 
     samples: NDArray[np.float32]
+    is_look: bool = False
 
     @property
     def duration_s(self) -> float:

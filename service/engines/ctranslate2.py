@@ -145,9 +145,11 @@ class CTranslate2Engine:
 
     def _judged(self, window: AudioWindow, first: Reading, share_s: float) -> Transcript:
         started_s = time.perf_counter()
-        words, guards = guarded(
-            first, lambda: self._read([window], FULL_FRAMES, no_repeat_ngram=NO_REPEAT_NGRAM)[0]
-        )
+
+        def read_again() -> Reading:
+            return self._read([window], FULL_FRAMES, no_repeat_ngram=NO_REPEAT_NGRAM)[0]
+
+        words, guards = guarded(first, None if window.is_look else read_again)
         return Transcript(words, share_s + time.perf_counter() - started_s, guards)
 
     def _read(

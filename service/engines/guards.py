@@ -49,17 +49,19 @@ def followed(first: Reading, more: Reading) -> Reading:
 
 
 def guarded(
-    first: Reading, read_again: Callable[[], Reading]
+    first: Reading, read_again: Callable[[], Reading] | None
 ) -> tuple[tuple[Word, ...], tuple[str, ...]]:
     """The words to believe, and the name of each guard that acted, in order.
 
-    A doubted `first` is read once more, with care; what is still doubted then is dropped, unless
-    both readings heard the same repetition.
+    A doubted `first` is read once more, with care, or dropped where it cannot be; what is still
+    doubted then is dropped, unless both readings heard the same repetition.
     """
     words, acted = _spoken(first)
     doubt = suspicion(words, first.duration_s, capped=first.capped)
     if doubt is None:
         return _without_overrun_counted(words, acted)
+    if read_again is None:
+        return (), (*acted, doubt, "look_dropped")
     second = read_again()
     words_again, acted_again = _spoken(second)
     acted = (*acted, doubt, "retried", *acted_again)

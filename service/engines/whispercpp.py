@@ -262,10 +262,12 @@ class WhisperCppEngine:
         elif is_silent(window.samples):
             words, guards = (), ("silence",)
         else:
-            words, guards = guarded(
-                self._decode(window, first_pass(duration_s, flash=self._flash)),
-                lambda: self._decode(window, second_pass(duration_s)),
-            )
+
+            def read_again() -> Reading:
+                return self._decode(window, second_pass(duration_s))
+
+            first = self._decode(window, first_pass(duration_s, flash=self._flash))
+            words, guards = guarded(first, None if window.is_look else read_again)
         return Transcript(words, time.perf_counter() - started_s, guards)
 
     def _decode(self, window: AudioWindow, decoding: Decoding) -> Reading:

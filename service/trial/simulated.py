@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from callfsm.call import effects as ask
 from callfsm.call import events as ev
 from callfsm.call.call import Call
+from callfsm.call.segmenter import Cut
 from callfsm.call.settings import CallSettings
 from callfsm.call.speech import FRAME_S, FRAME_SAMPLES, SpeechDetector, WebRtcDetector
 from callfsm.call.table import call_machine
@@ -85,12 +86,13 @@ def _perform(
     if isinstance(effect, ask.ConnectAudio):
         actor.tell(ev.AudioConnected())
     elif isinstance(effect, ask.Transcribe):
-        [transcript] = engine.transcribe([AudioWindow(effect.window.samples)])
-        heard.windows.append(effect.window)
+        window = effect.window
+        [transcript] = engine.transcribe([AudioWindow(window.samples, window.cut is Cut.EAGER)])
+        heard.windows.append(window)
         heard.transcripts.append(transcript)
-        actor.tell(ev.InferenceStarted(effect.window.number))
-        done = ev.InferenceDone(effect.window.number, transcript.words)
-        window_s = effect.window.end_s - effect.window.start_s
+        actor.tell(ev.InferenceStarted(window.number))
+        done = ev.InferenceDone(window.number, transcript.words)
+        window_s = window.end_s - window.start_s
         runtime.set_timer(actor, "inference", window_s * INFERENCE_PER_S, done)
     elif isinstance(effect, ask.ForwardText):
         heard.texts.append(effect.text)
