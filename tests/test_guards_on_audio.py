@@ -54,7 +54,7 @@ class Transcriber:
         self._service.start()
         self._windows = 0
 
-    def transcript(self, samples: Samples) -> Transcript:
+    def transcript(self, samples: Samples, *, is_look: bool = False) -> Transcript:
         answer: AsyncResult[tuple[Transcript | None, str]] = AsyncResult()
         self._windows += 1
         self._service.submit(
@@ -62,7 +62,7 @@ class Transcriber:
             1,
             self._windows,
             AudioWindow(samples),
-            eager=False,
+            eager=is_look,
             reply=lambda transcript, error: answer.set((transcript, error)),
         )
         transcript, error = answer.get(timeout=PATIENCE_S)
@@ -113,6 +113,7 @@ class Trigger:
     guards: str  # the last that act, in order
     sounds: Callable[[], Iterable[Samples]]
     left: str = ""
+    is_look: bool = False
 
     def __str__(self) -> str:
         return f"{self.engine.__name__}: {self.guards}"
@@ -149,6 +150,7 @@ TRIGGERS = (
         lambda: ringing((5.5, 6.0, 6.5), late_s=2.5),
     ),
     Trigger(ctranslate2, "retried no_speech", lambda: squeaked(2.5, 5.0)),
+    Trigger(ctranslate2, "token_cap look_dropped", again("No.", 8, 0.0, 0.1, 0.2), is_look=True),
     Trigger(ctranslate2, "overrun", again("Nineteen.", 3, 0.1, 0.15), "nineteen nineteen nineteen"),
     Trigger(whisper_cpp, "silence", lambda: [noise.silence(2.0)]),
     Trigger(whisper_cpp, "annotation", lambda: hold_music("strings", (3.8,), (4806, 4807, 4808))),
@@ -171,6 +173,7 @@ TRIGGERS = (
         "improbable retried improbable dropped",
         lambda: ringing((3.5, 5.5), late_s=5.5),
     ),
+    Trigger(whisper_cpp, "token_cap look_dropped", again("No.", 8, 0.0, 0.1), is_look=True),
     Trigger(whisper_cpp, "overrun", again("No.", 2, 0.0, 0.05), "no no"),
 )
 
@@ -182,7 +185,9 @@ def test_a_guard_acts_and_is_counted(
     """Sounds that set a guard off leave what was said, or nothing, and /metrics counts each act."""
     transcriber = transcriber_of(trigger.engine)
     before = transcriber.counted()
-    transcripts = [transcriber.transcript(sound) for sound in trigger.sounds()]
+    transcripts = [
+        transcriber.transcript(sound, is_look=trigger.is_look) for sound in trigger.sounds()
+    ]
     assert transcriber.counted() - before == Counter(g for t in transcripts for g in t.guards)
     expected = tuple(trigger.guards.split())
     left = [as_text(t.words) for t in transcripts if t.guards[-len(expected) :] == expected]
