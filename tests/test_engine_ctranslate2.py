@@ -25,6 +25,7 @@ from service.speech.noise import NON_SPEECH
 from service.weights.errors import WeightsError
 from service.weights.mel import filter_bank
 from service.weights.resolve import ctranslate2_directory
+from service.weights.wheels import Wheel
 
 ctranslate2 = pytest.importorskip("service.engines.ctranslate2", exc_type=ImportError)
 native = pytest.importorskip("service.engines.ctranslate2_model", exc_type=ImportError)
@@ -380,6 +381,28 @@ def test_auto_takes_what_is_fastest_here(given: dict[str, Any], name: str, batch
     choice = choose_engine(load_settings(given), "any")
     assert (choice.name, choice.max_batch) == (name, batch)
     assert choice.make().max_batch == batch
+
+
+@pytest.mark.parametrize(
+    ("given", "weights"),
+    [
+        ({}, "tiny.en-q8_0"),
+        ({"gpu": "on"}, "tiny.en"),
+        ({"mode": "chunk"}, "tiny.en"),
+        ({"model": "small.en"}, "small.en"),
+    ],
+)
+def test_without_a_gpu_whispercpp_has_light_weights(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], weights: str
+) -> None:
+    """Of a model that is in a wheel, and not in the field's way."""
+    asked: list[str] = []
+    monkeypatch.setattr(engine_choice, "resolve", lambda model: asked.append(model) or Path(model))
+    monkeypatch.setattr(engine_choice, "size_of", lambda path: 0)
+    monkeypatch.setattr(Wheel, "folders", lambda wheel: [Path("here")])
+    settings = load_settings(given | {"engine": "whispercpp"})
+    choose_engine(settings, settings.model or "tiny.en")
+    assert asked == [weights]
 
 
 @pytest.mark.usefixtures("weights")

