@@ -1,7 +1,7 @@
 """Overlapping windows become one text: each spoken word once, none lost, none cut."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 
@@ -343,6 +343,15 @@ def test_the_last_word_of_a_look_is_never_agreed_on(merger: Merger) -> None:
     """Two passes that end in the same word may have cut it in the same way."""
     merger.merge(window(0.0, 1.2, Cut.EAGER), at(0.2, "please wai"))
     assert as_text(merger.merge(window(0.0, 1.3, Cut.EAGER), at(0.2, "please wai"))) == "please"
+
+
+def test_an_unlikely_word_of_a_young_utterance_waits(merger: Merger) -> None:
+    """Looks at the first 1.4 s have little context: what is not likely is for a later look."""
+    first = replace(at(0.2, "six")[0], probability=0.4)
+    merger.merge(window(0.0, 1.2, Cut.EAGER), (first, *at(0.7, "times")))
+    assert merger.merge(window(0.0, 1.3, Cut.EAGER), (first, *at(0.7, "times"))) == ()
+    new = merger.merge(window(0.0, 1.5, Cut.EAGER), (first, *at(0.7, "times")))
+    assert as_text(new) == "six"
 
 
 def test_the_last_word_is_complete_where_it_is_quiet(merger: Merger) -> None:

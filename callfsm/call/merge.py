@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from callfsm.call.reheard import heard_again
 from callfsm.call.segmenter import Cut
-from callfsm.call.settings import WindowSettings
+from callfsm.call.settings import YOUNG_S, WindowSettings
 from callfsm.call.windows import Window
 from callfsm.words import Word
 
@@ -26,6 +26,7 @@ SAME_WORD_S = 0.4  # word times are good to 0.1 s, at the edge of a window to a 
 ASTRAY_S = 0.8  # beside a pause one end can be this far off: the same word, if no other is
 ASTRAY = 0.02  # what such a pair counts, where one at the same time counts 1
 DOUBTFUL, DOUBT_S = 0.3, 1.5  # such a word is wrong half of the time, until so much follows it
+LIKELY = 0.5  # what looks with little context must give a word
 QUIET_S = 0.1  # after so long without speech no word goes on; the detector itself is 60 ms late
 OUTSIDE_S = 1.0  # word times this far outside their window are no times
 REMEMBERED_WORDS = 96  # more than are spoken in the longest window (10 s at 5 words a second)
@@ -121,13 +122,15 @@ class Merger:
     def _agreed(self, window: Window, fresh: Sequence[Word]) -> int:
         """How many words the pass before heard too, with enough heard after them to be sure.
 
-        The last word may be cut in both, unless it is quiet after it.
+        The last word may be cut in both, unless it is quiet after it. Looks at a young utterance
+        have little context, so only words that are likely count.
         """
         if window.quiet_s >= QUIET_S:
             return agreed(fresh, self.held)
         until_s = window.end_s - self._settings.lookahead_s
-        early = list(takewhile(lambda word: word.end_s <= until_s, fresh[:-1]))
-        return agreed(early, self.held)
+        least = LIKELY if window.end_s - window.fresh_s < YOUNG_S else 0.0
+        sure = takewhile(lambda w: w.end_s <= until_s and w.probability >= least, fresh[:-1])
+        return agreed(list(sure), self.held)
 
     def _final(self, window: Window, fresh: Sequence[Word]) -> int:
         """How many words no later window will hear again; of the first look at a window, which no

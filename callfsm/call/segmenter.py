@@ -10,12 +10,11 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
-from callfsm.call.settings import WindowSettings
+from callfsm.call.settings import YOUNG_S, WindowSettings
 from callfsm.call.speech import FRAME_S, FRAME_SAMPLES
 
 ONSET_FRAMES = 3  # 60 ms of unbroken speech: shorter is a click
 TAIL_FRAMES = 10  # 200 ms kept after the last speech; the rest can lead in the next window
-EARLY_FRAMES = 70  # 1.4 s of an utterance, lead-in included: its first words are wanted soon
 
 
 class Cut(Enum):
@@ -154,7 +153,7 @@ class Segmenter:
             return None
         self.eager_at = self.heard
         context = self._context
-        if not self.overlaps and self.heard - self.start < EARLY_FRAMES:
+        if not self.overlaps and self.heard - self.start < _frames(YOUNG_S):
             context = min(context, self._context_busy)
         return self._span(self.start, self.heard, Cut.EAGER, self.overlaps, context)
 

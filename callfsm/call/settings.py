@@ -6,6 +6,7 @@ from typing import Literal
 
 from callfsm.errors import ConfigError
 
+YOUNG_S = 1.4  # of an utterance, its lead-in included: the first words are wanted soon
 SPENDABLE_LOAD = 0.6  # of the contexts' time; above it windows become cheaper
 
 
