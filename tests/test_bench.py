@@ -18,7 +18,7 @@ from service.bench.accuracy import CLEAN, CONTINUOUS, Accuracy, minutes_as_s
 from service.bench.bars import Bar, mean, percentile, sooner_percent, times_as_much
 from service.bench.capacity import Probe
 from service.bench.contention import recommended, wait_figures
-from service.bench.lags import cuts_s, processing_lags_s, spans
+from service.bench.lags import cuts_s, processing_lags_s
 from service.bench.latency import drift
 from service.bench.memory import Memory
 from service.bench.overhead import Overhead, windows_of
@@ -26,7 +26,7 @@ from service.bench.overload import Overload
 from service.bench.pool_run import PoolRun, PoolUnderTest, Turnaround
 from service.bench.search import largest
 from service.bench.sides import Side, chunked_side
-from service.bench.ways import BASELINE, BASELINE_CHUNKS, STREAM_FRAMES, Run, Server
+from service.bench.ways import BASELINE, BASELINE_CHUNKS, STREAM_FRAMES, Server
 from service.cli.main import app
 from service.engine_choice import EngineChoice
 from service.engines.fake import ScriptedEngine
@@ -214,13 +214,12 @@ class TestLags:
         )
         assert processing_lags_s(log) == pytest.approx([4.0, 4.0])
 
-    def test_windows_and_cuts_are_read_from_the_log(self) -> None:
+    def test_cuts_are_read_from_the_log(self) -> None:
         """A look ahead is a window and no cut."""
         log = log_of(
             turn(1.0, AudioReceived(SECOND), transcribe(1, 16_000, "EAGER")),
             turn(2.0, AudioReceived(SECOND), transcribe(2, 24_000, "PAUSE", 0.5)),
         )
-        assert spans(log) == [(0, 16_000), (8_000, 32_000)]
         assert cuts_s(log) == [2.0]
 
 
@@ -374,11 +373,13 @@ class TestOverhead:
         """From where and to where is in the log; looks ahead are windows, too."""
         samples = np.arange(3 * SAMPLE_RATE_HZ, dtype=np.float32)
         call = SpokenCall("a", samples, (Phrase(0, 3, "one"),))
-        log = log_of(
-            turn(1.0, AudioReceived(SECOND), transcribe(1, 16_000, "EAGER")),
-            turn(2.0, AudioReceived(SECOND), transcribe(2, 24_000, "PAUSE", 0.5)),
+        log = (
+            "DEBUG   service.session: call 1: window 1 (eager, 0.00 to 1.00 s): one\n"
+            "INFO    service.session: call 1: one\n"
+            "DEBUG   service.session: call 1: window 2 (pause, 0.50 to 2.00 s): one two\n"
         )
-        first, second = windows_of(Run([call], Played([], {}, 0.0, 0.0), {1: log}))
+        first, second = windows_of([call], log)
+        assert (first.is_look, second.is_look) == (True, False)
         np.testing.assert_array_equal(first.samples, samples[:16_000])
         np.testing.assert_array_equal(second.samples, samples[8_000:32_000])
 

@@ -46,12 +46,6 @@ def cuts_s(log: Log) -> list[float]:
     ]
 
 
-def spans(log: Log) -> list[tuple[int, int]]:
-    """The samples of every window, looks ahead too: from, and up to."""
-    windows = [window for turn in log.turns for window in _windows(turn)]
-    return [(round(w["start_s"] * SAMPLE_RATE_HZ), window_end(w)) for w in windows]
-
-
 def window_end(window: dict[str, Any]) -> int:
     """The position after a window's last sample."""
     start: float = window["start_s"]

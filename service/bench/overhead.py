@@ -1,13 +1,16 @@
 """What the service costs beside the inference: processor time, and events without inference.
 
 The service's processor seconds, everything included, are divided by what the very same windows cost
-when the bare engine transcribes them, on as many threads. Which windows there were is read from the
-calls' logs. Events come from `benchmarks/machine.py`, which needs the source tree.
+when the bare engine transcribes them, on as many threads. Which windows were transcribed is read
+from the server's log: to record every event (`--record`) would cost more. Events come from
+`benchmarks/machine.py`, which needs the source tree.
 """
 
 import json
+import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,15 +20,22 @@ from typing import Any
 
 from rich.console import Console
 
+from callfsm.audio import SAMPLE_RATE_HZ
+from callfsm.call.segmenter import Cut
 from callfsm.errors import ConfigError
 from callfsm.inference.engine import AudioWindow
 from service.bench.bars import Bar, print_bars, times_as_much
 from service.bench.calls import conversations
-from service.bench.lags import spans
-from service.bench.ways import STREAM_FRAMES, Run, Server, play, timing_engine
+from service.bench.ways import STREAM_FRAMES, Server, timing_engine
+from service.speech.corpus import SpokenCall
+from service.trial.play import Trial
 
 RATIO, EVENTS_PER_S = 1.10, 30_000
 SOURCE = Path(__file__).parents[2]
+VIEW_EVERY_S = 2.0  # what the calls cost is what counts, not what is shown of them
+
+# As `service/session.py` tells of a window that was transcribed. Times are whole 20 ms frames.
+_WINDOW = re.compile(r"call (\d+): window \d+ \((\w+), (\d+\.\d\d) to (\d+\.\d\d) s\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +72,34 @@ def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Overhea
     """`calls` calls at once, live; then their windows alone. Raises CallfsmError."""
     machine = _machine()
     timing = timing_engine(server.model)
-    run = play(STREAM_FRAMES, conversations(calls, seconds, seed), server, timing, calls)
-    windows = windows_of(run)
-    return Overhead(calls, len(windows), run.played.cpu_s, _bare_cpu_s(windows, server), machine)
+    spoken = conversations(calls, seconds, seed)
+    with (
+        tempfile.TemporaryDirectory(prefix="callfsm-bench-") as name,
+        Console(stderr=True).status(f"{calls} calls at once, {seconds:g} s"),
+    ):
+        trial = Trial(
+            Path(name),
+            calls,
+            STREAM_FRAMES.style,
+            serve_options=(*server.options, "--log-level", "debug"),
+            view_every_s=VIEW_EVERY_S,
+        )
+        cpu_s = trial.play(spoken, timing).cpu_s
+        windows = windows_of(spoken, (Path(name) / "server.log").read_text())
+    return Overhead(calls, len(windows), cpu_s, _bare_cpu_s(windows, server), machine)
 
 
-def windows_of(run: Run) -> list[AudioWindow]:
-    """The windows that the server transcribed, cut again out of what was spoken in frames."""
-    by_id = dict(enumerate(run.calls, 1))
-    return [
-        AudioWindow(by_id[call_id].samples[first:end])
-        for call_id, log in run.logs.items()
-        for first, end in spans(log)
-    ]
+def windows_of(calls: Sequence[SpokenCall], log: str) -> list[AudioWindow]:
+    """The windows that the server transcribed, cut again out of what was spoken in frames.
+
+    `calls`: those with the ids 1, 2, … in the server's `log`.
+    """
+    windows = []
+    for call_id, cut, start_s, end_s in _WINDOW.findall(log):
+        first, end = (round(float(at_s) * SAMPLE_RATE_HZ) for at_s in (start_s, end_s))
+        samples = calls[int(call_id) - 1].samples[first:end]
+        windows.append(AudioWindow(samples, is_look=cut == Cut.EAGER.value))
+    return windows
 
 
 def print_table(overhead: Overhead) -> None:
