@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callfsm.call.full_band import FullBandClip
-from callfsm.call.merge import Merger, agreed, align, normalized
+from callfsm.call.merge import QUIET_S, Merger, agreed, align, normalized
 from callfsm.call.segmenter import Cut, Segmenter, Span
 from callfsm.call.settings import WindowSettings
 from callfsm.call.windows import Window
@@ -63,7 +63,7 @@ class Listener:
 
     def hear(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Words inside the window, times off by up to 0.1 s; a word cut by an edge is something
-        else or nothing, and the last word of a look is not reliable."""
+        else or nothing, and the last word of a look is not reliable, but where it is quiet then."""
         heard: list[Word] = []
         for word in words:
             inside_s = min(word.end_s, window.end_s) - max(word.start_s, window.start_s)
@@ -72,7 +72,8 @@ class Listener:
                 heard.append(self._at(word.text, word, window, heard))
             elif inside_s >= UNHEARD_S and (text := self._piece_of(word, window)):
                 heard.append(self._at(text, word, window, heard))
-        if window.cut is Cut.EAGER and heard and self.noise.random() < 0.3:
+        is_loud = window.quiet_s < QUIET_S
+        if window.cut is Cut.EAGER and is_loud and heard and self.noise.random() < 0.3:
             last = heard.pop()
             heard.append(Word("unstable", last.start_s, last.end_s))
         return tuple(heard)
