@@ -63,7 +63,8 @@ class Listener:
 
     def hear(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Words inside the window, times off by up to 0.1 s; a word cut by an edge is something
-        else or nothing, and the last word of a look is not reliable, but where it is quiet then."""
+        else or nothing. The last word of a look is not reliable; where it is quiet after it, two
+        looks do not get it wrong in the same way."""
         heard: list[Word] = []
         for word in words:
             inside_s = min(word.end_s, window.end_s) - max(word.start_s, window.start_s)
@@ -72,10 +73,10 @@ class Listener:
                 heard.append(self._at(word.text, word, window, heard))
             elif inside_s >= UNHEARD_S and (text := self._piece_of(word, window)):
                 heard.append(self._at(text, word, window, heard))
-        is_loud = window.quiet_s < QUIET_S
-        if window.cut is Cut.EAGER and is_loud and heard and self.noise.random() < 0.3:
+        if window.cut is Cut.EAGER and heard and self.noise.random() < 0.3:
             last = heard.pop()
-            heard.append(Word("unstable", last.start_s, last.end_s))
+            text = "unstable" if window.quiet_s < QUIET_S else f"unstable{window.number}"
+            heard.append(Word(text, last.start_s, last.end_s))
         return tuple(heard)
 
     def _piece_of(self, word: Word, window: Window) -> str:
