@@ -1,7 +1,8 @@
 """The audio connection of one call: the service is the client of the audio processor.
 
-A reader greenlet turns bytes into events for the call's actor; a writer greenlet echoes texts to
-the peer, as long as there are any: a greenlet that waits takes 6 KB, and a call is allowed 100.
+A reader greenlet turns bytes into events for the call's actor, beat by beat; a writer greenlet
+echoes texts to the peer, as long as there are any: a greenlet that waits takes 6 KB, and a call is
+allowed 100.
 Peers that never read cost a bounded queue and nothing else.
 """
 
@@ -21,6 +22,7 @@ from callfsm.call.settings import SPENDABLE_LOAD
 from callfsm.call.windows import SPEECH_CHUNK_S
 from callfsm.errors import ProtocolError
 from callfsm.fsm.table import Event
+from service.beat import Beat
 from service.metrics import Metrics
 from service.wire import (
     END_OF_STREAM,
@@ -35,7 +37,7 @@ from service.wire import (
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 2.0  # PROTOCOL.md 2.1
-REST_S = 0.06  # between reads when the contexts have no time left: three frames make one event
+RARE = 3  # beats from read to read where nothing is urgent: three frames make one event
 READ_BYTES = 8_192  # an eighth of a second of audio
 RECEIVED_BYTES = 65_536  # a second of audio: what the kernel holds of a call that must wait
 ECHOES = 64  # texts that wait for a peer to read them
@@ -67,12 +69,18 @@ class AudioConnection:
         mailbox: Mailbox,
         load: Callable[[], float],
         metrics: Metrics,
+        *,
+        beat: Beat,
+        is_quiet: Callable[[], bool],
     ) -> None:
+        """`load` is that of the contexts, 0..1; `is_quiet` tells that nobody speaks."""
         self._call_id = call_id
         self._address = address
         self._mailbox = mailbox
         self._load = load
         self._metrics = metrics
+        self._beat = beat
+        self._is_quiet = is_quiet
         self._may_read = Signal()
         self._may_read.set()
         self._echoes: list[str] = []
@@ -130,10 +138,12 @@ class AudioConnection:
         decoder = AudioDecoder()
         try:
             while self._take_in(data := connection.recv(READ_BYTES), decoder):
-                more_waits = len(data) == READ_BYTES
+                more_comes = len(data) == READ_BYTES or self._chunk_samples > 0
                 del data  # a call that must wait holds nothing here
-                # In any case a sleep: a fast sender must not keep the hub.
-                gevent.sleep(0 if more_waits else self._rest_s())
+                if more_comes:
+                    gevent.sleep(0)  # a fast sender must not keep the hub
+                else:
+                    self._beat.wait(self._beats())
                 self._await_room()
             return EndReason.END_OF_STREAM
         except ProtocolError as error:
@@ -193,10 +203,13 @@ class AudioConnection:
         chunk_s = 0.0 if self._chunk_samples else self._chunk_s
         self._offer(ev.AudioReceived(samples, chunk_s, self._load()))
 
-    def _rest_s(self) -> float:
-        """A busy server reads less often, and more at a time, which leaves the cores to inference:
-        what a frame costs by itself is half of what it costs the hub."""
-        return REST_S * max(0.0, self._load() - SPENDABLE_LOAD) / (1.0 - SPENDABLE_LOAD)
+    def _beats(self) -> int:
+        """How many beats from read to read. Silence can wait; and a busy server reads less often,
+        and more at a time, which leaves the cores to inference."""
+        if self._is_quiet():
+            return RARE
+        busy = max(0.0, self._load() - SPENDABLE_LOAD) / (1.0 - SPENDABLE_LOAD)
+        return 1 + round((RARE - 1) * busy)
 
     def _offer(self, event: Event) -> None:
         while not self._mailbox.offer(event):

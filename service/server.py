@@ -25,8 +25,8 @@ from callfsm.fsm.table import Event
 from callfsm.inference.admission import Refusal
 from callfsm.inference.engine import Engine
 from callfsm.runtimes.gevent import GeventRuntime
+from service.beat import Beat
 from service.discovery import Discovery
-from service.hub_watch import HubWatch
 from service.inference import InferenceService
 from service.llama import LlamaLink
 from service.metrics import Metrics
@@ -90,8 +90,10 @@ class Server:
                 now_s=self._runtime.now_s,
                 metrics=self.metrics,
             )
+        self._beat = Beat(self.metrics)
         self._services = Services(
             runtime=self._runtime,
+            beat=self._beat,
             inference=self._inference,
             store=store,
             link=self.switchboard.link,
@@ -101,7 +103,6 @@ class Server:
             recording=self._recording,
         )
         self._discovery = Discovery(store, self._discovered)
-        self._hub_watch = HubWatch(self.metrics)
         self._stop = Signal()
 
     def start(self) -> Ports:
@@ -125,9 +126,9 @@ class Server:
             self.store.set_status("starting")
             self._runtime.start()
             self._inference.start()
+            self._beat.start()
             registrar.start()
             self._discovery.start()
-            self._hub_watch.start()
             self.store.set_status("running")
             undo.pop_all()
         self._registrar, self._web = registrar, web
@@ -159,7 +160,7 @@ class Server:
         self._inference.stopped.wait(self.settings.drain_s)
         if self._web is not None:
             self._web.stop()
-        self._hub_watch.stop()
+        self._beat.stop()
         self._runtime.stop()
         if self._recording is not None:
             self._recording.close()

@@ -19,6 +19,7 @@ from callfsm.fsm.table import Effect, Event
 from callfsm.inference.engine import Transcript
 from callfsm.words import as_text
 from service.audio import AudioConnection
+from service.beat import Beat
 from service.inference import InferenceService
 from service.llama import LlamaLink
 from service.metrics import Metrics
@@ -49,6 +50,7 @@ class Services:
     """What all calls share."""
 
     runtime: Runtime
+    beat: Beat
     inference: InferenceService
     store: TextStore
     link: Callable[[int], LlamaLink]
@@ -91,6 +93,8 @@ class CallSession:
             self._actor,
             services.inference.load,
             services.metrics,
+            beat=services.beat,
+            is_quiet=lambda: not self.call.windows.has_speech,
         )
         self._actor.start()
 

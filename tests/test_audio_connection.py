@@ -5,11 +5,13 @@ from contextlib import contextmanager
 
 import gevent
 import numpy as np
+import pytest
 from gevent import socket
 
 from callfsm.call.events import AudioConnected, AudioReceived, EndReason, StreamEnded
 from callfsm.fsm.table import Event
 from service.audio import AudioConnection
+from service.beat import Beat
 from service.metrics import Metrics
 from service.wire import END_OF_STREAM, encode
 
@@ -45,14 +47,36 @@ class Box:
                 gevent.sleep(0.001)
 
 
+class CountedBeat(Beat):
+    """It beats at once, and notes what was waited for."""
+
+    def __init__(self) -> None:
+        super().__init__(Metrics())
+        self.waits: list[int] = []
+
+    def wait(self, every: int = 1) -> None:
+        self.waits.append(every)
+        gevent.sleep(0)
+
+
 @contextmanager
-def connected(box: Box) -> Iterator[socket.socket]:
+def connected(
+    box: Box, beat: Beat | None = None, *, quiet: bool = False, load: float = 0.0
+) -> Iterator[socket.socket]:
     """The far end of call 7's audio connection."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         address = listener.getsockname()
-        connection = AudioConnection(7, address, box, lambda: 0.0, Metrics())
+        connection = AudioConnection(
+            7,
+            address,
+            box,
+            lambda: load,
+            Metrics(),
+            beat=beat or CountedBeat(),
+            is_quiet=lambda: quiet,
+        )
         connection.connect()
         far, _ = listener.accept()
         with far:
@@ -91,3 +115,20 @@ def test_what_came_before_a_fault_is_heard() -> None:
         box.await_end()
     assert box.audio == [(640, 0.02)]
     assert box.events[-1] == StreamEnded(EndReason.PROTOCOL_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "load", "beats"), [(False, 0.0, 1), (False, 0.8, 2), (False, 1.0, 3), (True, 0.0, 3)]
+)
+def test_silence_and_a_busy_server_are_read_more_rarely(
+    quiet: bool, load: float, beats: int
+) -> None:
+    """Speech is read every beat; every third while nobody speaks, or when no time is to spare."""
+    box, beat = Box(), CountedBeat()
+    with connected(box, beat, quiet=quiet, load=load) as far:
+        far.sendall(encode(b"7") + encode(FRAME.tobytes()))
+        while not box.audio:
+            gevent.sleep(0.001)
+        far.sendall(END_OF_STREAM)
+        box.await_end()
+    assert set(beat.waits) == {beats}

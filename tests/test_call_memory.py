@@ -14,6 +14,7 @@ from callfsm.fsm.actor import Actor
 from callfsm.fsm.table import Effect
 from callfsm.runtimes.simulated import SimulatedRuntime
 from service.audio import AudioConnection
+from service.beat import Beat
 from service.metrics import Metrics
 from tests.test_companding import voice
 
@@ -45,7 +46,9 @@ def buffering_call(number: int, network: SileroNetwork, runtime: SimulatedRuntim
     actor: Actor[Call] = Actor(
         number, call_machine, call, runtime=runtime, perform=perform, crashed=_raise
     )
-    connection = AudioConnection(number, ("127.0.0.1", 9001), actor, lambda: 0.0, METRICS)
+    connection = AudioConnection(
+        number, ("127.0.0.1", 9001), actor, lambda: 0.0, METRICS, beat=BEAT, is_quiet=lambda: True
+    )
     actor.start()
     actor.tell(ev.Registered())
     runtime.settle()
@@ -62,6 +65,7 @@ def _raise(error: Exception) -> None:
 
 
 METRICS = Metrics()
+BEAT = Beat(METRICS)
 SPOKEN = voice(0.5, seed=1, seconds=19.0)
 
 
