@@ -160,7 +160,8 @@ class CallSession:
                 window.end_s,
                 as_text(transcript.words),
             )
-            self._actor.tell(ev.InferenceDone(window.number, transcript.words))
+            words, took_s = transcript.words, transcript.inference_s
+            self._actor.tell(ev.InferenceDone(window.number, words, took_s))
 
         self._services.metrics.windows.labels(window.cut.value).inc()
         self._services.inference.submit(

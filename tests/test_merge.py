@@ -349,11 +349,18 @@ def test_the_last_word_of_a_look_is_never_agreed_on(merger: Merger) -> None:
 
 def test_an_unlikely_word_of_a_young_utterance_waits(merger: Merger) -> None:
     """Looks at the first 1.4 s have little context: what is not likely is for a later look."""
-    first = replace(at(0.2, "six")[0], probability=0.4)
-    merger.merge(window(0.0, 1.2, Cut.EAGER), (first, *at(0.7, "times")))
-    assert merger.merge(window(0.0, 1.3, Cut.EAGER), (first, *at(0.7, "times"))) == ()
-    new = merger.merge(window(0.0, 1.5, Cut.EAGER), (first, *at(0.7, "times")))
-    assert as_text(new) == "six"
+    begun, (unlikely,) = at(0.0, "press"), at(0.35, "six")
+    heard = (*begun, replace(unlikely, probability=0.4), *at(0.7, "times"))
+    merger.merge(window(0.0, 1.2, Cut.EAGER), heard)
+    assert as_text(merger.merge(window(0.0, 1.3, Cut.EAGER), heard)) == "press"
+    assert as_text(merger.merge(window(0.0, 1.5, Cut.EAGER), heard)) == "six"
+
+
+def test_the_first_word_of_an_utterance_need_not_be_likely(merger: Merger) -> None:
+    """As a sentence may begin there, with a capital or not, two spellings share its probability."""
+    heard = (replace(at(0.2, "the")[0], probability=0.4), *at(0.7, "times"))
+    merger.merge(window(0.0, 1.2, Cut.EAGER), heard)
+    assert as_text(merger.merge(window(0.0, 1.3, Cut.EAGER), heard)) == "the"
 
 
 def test_the_last_word_is_complete_where_it_is_quiet(merger: Merger) -> None:
@@ -411,9 +418,24 @@ def test_agreement_counts_from_the_start() -> None:
 # ------------------------------------------------ what was only just said
 def test_a_look_commits_nothing_that_was_only_just_said(merger: Merger) -> None:
     """Some of what follows a word must have been heard before two looks commit it."""
-    merger.merge(window(0.0, 1.2, Cut.EAGER), at(0.2, "three to re"))
-    new = merger.merge(window(0.0, 1.45, Cut.EAGER), at(0.2, "three to re record"))
+    first, second = (
+        tuple(replace(word, probability=0.7) for word in at(0.2, text))
+        for text in ("three to re", "three to re record")
+    )
+    merger.merge(window(0.0, 1.2, Cut.EAGER), first)
+    new = merger.merge(window(0.0, 1.45, Cut.EAGER), second)
     assert (as_text(new), as_text(merger.held)) == ("three", "to re record")
+
+
+@pytest.mark.parametrize(("before", "now"), [(0.8, 0.8), (0.9, 0.79), (0.79, 0.9)])
+def test_a_word_that_is_sure_twice_waits_for_less(
+    merger: Merger, before: float, now: float
+) -> None:
+    """Where both passes give it 0.8 or more, a tenth of a second after it is enough."""
+    sure, *after = at(0.2, "three to re")
+    merger.merge(window(0.0, 0.7, Cut.EAGER), (replace(sure, probability=before), *after))
+    new = merger.merge(window(0.0, 0.8, Cut.EAGER), (replace(sure, probability=now), *after))
+    assert as_text(new) == ("three" if min(before, now) >= 0.8 else "")
 
 
 # ------------------------------------------------ context

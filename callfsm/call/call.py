@@ -17,6 +17,7 @@ class Call:
         "failures",
         "id",
         "load",
+        "look_cost",
         "merger",
         "reading_paused",
         "settings",
@@ -39,6 +40,7 @@ class Call:
         self.end_reason: EndReason | None = None  # the audio is over
         self.reading_paused = False
         self.load = 1.0  # of the inference contexts, when audio last arrived
+        self.look_cost = 0.0  # seconds of inference that a second of the last look took
         self.within_chunk = False  # more audio is about to come
         self.window: Window | None = None  # taken, and not transcribed yet
         self.failures = 0  # of that window

@@ -71,10 +71,11 @@ class InferenceStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class InferenceDone(Event):
-    """The words of a window, in the window's own time."""
+    """The words of a window, in the window's own time, and how long the engine took for them."""
 
     window: int
     words: tuple[Word, ...]
+    inference_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

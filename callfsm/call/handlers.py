@@ -73,13 +73,16 @@ def never_connected(call: Call, _: Event) -> Iterator[Effect]:
 # ---------------------------------------------------------------- audio
 def hear(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
     """Append audio, and start to wait for a pause on the clock when somebody speaks."""
-    call.windows.limit_context(call.settings.windows.context_at_s(event.load))
+    settings, load = call.settings.windows, event.load
+    call.windows.limit_context(
+        settings.context_at_s(load), settings.look_context_s(load, call.look_cost)
+    )
     call.windows.append(event.samples)
     if event.chunk_s:
         call.windows.end_chunk(event.chunk_s)
     call.load, call.within_chunk = event.load, not event.chunk_s
     if call.windows.has_speech:
-        yield SetTimer(PAUSE, call.settings.windows.pause_s, ev.PauseElapsed())
+        yield SetTimer(PAUSE, settings.pause_s, ev.PauseElapsed())
     if call.bye:
         yield _grace(call)
 
@@ -199,6 +202,9 @@ def deduplicate(call: Call, event: ev.InferenceDone) -> Iterator[Effect]:
         return
     unaligned, failures = merger.unaligned, merger.failures
     committed = merger.merge(window, shifted(event.words, window.start_s))
+    if window.cut is Cut.EAGER:
+        least_s = call.settings.windows.context_busy_s  # a shorter look takes about as long
+        call.look_cost = event.inference_s / max(window.end_s - window.start_s, least_s)
     call.window = None
     yield from _let_go(call)
     if merger.unaligned > unaligned:

@@ -27,6 +27,7 @@ ASTRAY_S = 0.8  # beside a pause one end can be this far off: the same word, if 
 ASTRAY = 0.02  # what such a pair counts, where one at the same time counts 1
 DOUBTFUL, DOUBT_S = 0.3, 1.5  # such a word is wrong half of the time, until so much follows it
 LIKELY = 0.5  # what looks with little context must give a word
+SURE, SURE_BEHIND_S = 0.8, 0.1  # so likely twice, a word is as right with less speech after it
 QUIET_S = 0.1  # after so long without speech no word goes on; the detector itself is 60 ms late
 OUTSIDE_S = 1.0  # word times this far outside their window are no times
 REMEMBERED_WORDS = 96  # more than are spoken in the longest window (10 s at 5 words a second)
@@ -123,14 +124,24 @@ class Merger:
         """How many words the pass before heard too, with enough heard after them to be sure.
 
         The last word may be cut in both, unless it is quiet after it. Looks at a young utterance
-        have little context, so only words that are likely count.
+        have little context, so only words that are likely count, but for the very first: "The" and
+        "the" share its probability.
         """
         if window.quiet_s >= QUIET_S:
             return agreed(fresh, self.held)
-        until_s = window.end_s - self._settings.lookahead_s
-        least = LIKELY if window.end_s - window.fresh_s < YOUNG_S else 0.0
-        sure = takewhile(lambda w: w.end_s <= until_s and w.probability >= least, fresh[:-1])
-        return agreed(list(sure), self.held)
+        both = zip(fresh[: agreed(fresh[:-1], self.held)], self.held, strict=False)
+        over = [now for now, _ in takewhile(lambda pair: self._is_over(window, *pair), both)]
+        if window.end_s - window.fresh_s < YOUNG_S:
+            has_begun = bool(self._committed) and self._committed[-1].end_s > window.fresh_s
+            at = 0 if has_begun else 1
+            over[at:] = takewhile(lambda word: word.probability >= LIKELY, over[at:])
+        return len(over)
+
+    def _is_over(self, window: Window, now: Word, before: Word) -> bool:
+        """Whether enough was heard after a word that two passes agree on."""
+        is_sure = min(now.probability, before.probability) >= SURE
+        behind_s = self._settings.lookahead_s
+        return now.end_s <= window.end_s - (min(SURE_BEHIND_S, behind_s) if is_sure else behind_s)
 
     def _final(self, window: Window, fresh: Sequence[Word]) -> int:
         """How many words no later window will hear again; of the first look at a window, which no

@@ -63,6 +63,7 @@ class Segmenter:
         "_context_busy",
         "_earlier",
         "_lead_in",
+        "_look_context",
         "_overlap",
         "_pause",
         "_window",
@@ -80,7 +81,7 @@ class Segmenter:
         self._window = _frames(settings.window_s)
         self._overlap = _frames(settings.overlap_s)
         self._pause = _frames(settings.pause_s)
-        self._context = _frames(settings.context_s)
+        self._context = self._look_context = _frames(settings.context_s)
         self._context_busy = _frames(settings.context_busy_s)
         self._lead_in = _frames(settings.lead_in_s)
         self._earlier: deque[int] = deque()  # starts of windows that can be context
@@ -139,9 +140,9 @@ class Segmenter:
             return 0.0
         return (self.heard - max(self.start, self.eager_at)) * FRAME_S
 
-    def limit_context(self, context_s: float) -> None:
-        """From now on spans are at most this long together with their context."""
-        self._context = _frames(context_s)
+    def limit_context(self, context_s: float, look_context_s: float) -> None:
+        """From now on spans, and looks, are at most this long together with their context."""
+        self._context, self._look_context = _frames(context_s), _frames(look_context_s)
 
     def look(self) -> Span | None:
         """The uncut speech so far, without cutting it.
@@ -152,7 +153,7 @@ class Segmenter:
         if self.start is None:
             return None
         self.eager_at = self.heard
-        context = self._context
+        context = self._look_context
         if not self.overlaps and self.heard - self.start < _frames(YOUNG_S):
             context = min(context, self._context_busy)
         return self._span(self.start, self.heard, Cut.EAGER, self.overlaps, context)

@@ -7,6 +7,7 @@ from typing import Literal
 from callfsm.errors import ConfigError
 
 YOUNG_S = 1.4  # of an utterance, its lead-in included: the first words are wanted soon
+LOOK_S = 0.4  # so long a look may take; with more, words come late that were long agreed on
 SPENDABLE_LOAD = 0.6  # of the contexts' time; above it windows become cheaper
 
 
@@ -29,7 +30,7 @@ class WindowSettings:
     chunk_tail_s: float = 0.06  # a speech chunk that ends with this much silence ends in a pause
     eager_step_s: float = 0.2  # of new speech between looks at a growing window; 0: none
     telephone_band: bool = True  # hold up to 3.4 kHz at 4 KB/s; else up to 8 kHz at 16 KB/s
-    lookahead_s: float = 0.3  # a look commits no word with less speech than this after it
+    lookahead_s: float = 0.3  # a look commits no word with less speech after it, unless it is sure
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.window_s <= 30.0:
@@ -74,6 +75,14 @@ class WindowSettings:
         """
         busy = min(1.0, max(0.0, load - SPENDABLE_LOAD) / (1.0 - SPENDABLE_LOAD))
         return self.context_s - busy * max(0.0, self.context_s - self.context_busy_s)
+
+    def look_context_s(self, load: float, look_cost: float) -> float:
+        """The same for a look, when a second of audio in one takes `look_cost` of inference.
+
+        As much as takes LOOK_S, and no less than all windows have when the contexts are busy.
+        """
+        most_s = LOOK_S / look_cost if look_cost > 0 else inf
+        return min(self.context_at_s(load), max(self.context_busy_s, most_s))
 
     def look_step_s(self, load: float) -> float:
         """New speech between looks when `load` of the contexts' time is in use; inf for none.

@@ -131,9 +131,9 @@ class WindowBuffer:
         """Seconds of speech that no pass has seen, of the window that still grows."""
         return self._segmenter.unseen_s()
 
-    def limit_context(self, context_s: float) -> None:
-        """From now on windows are at most this long together with their context."""
-        self._segmenter.limit_context(context_s)
+    def limit_context(self, context_s: float, look_context_s: float) -> None:
+        """From now on windows, and looks, are at most this long together with their context."""
+        self._segmenter.limit_context(context_s, look_context_s)
 
     def append(self, samples: NDArray[np.float32]) -> None:
         """Add float32 samples, shape (n,), -1..1, of any number."""

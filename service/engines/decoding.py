@@ -13,7 +13,7 @@ from callfsm.audio import SAMPLE_RATE_HZ
 POSITIONS_PER_S = 50  # the encoder's output rate, a property of Whisper
 FULL_CONTEXT = 1_500  # 30 s, what Whisper was trained with
 MARGIN = 64  # positions after the audio; with fewer the decoder loops
-FLOOR = 512  # positions given to the shortest window; with 320 every tenth single word loops
+FLOOR = 384  # positions given to the shortest window; with 320 every tenth single word loops
 STEP, FLASH_STEP = 64, 256  # with flash attention other sizes mix in what was decoded before
 SILENCE_PEAK = 0.001  # -60 dBFS, chosen, not measured: the prompts peak at 0.4 to 0.85
 FULL_FRAMES = 3_000  # the same 30 s in frames of 10 ms, the input of CTranslate2

@@ -22,7 +22,8 @@ from callfsm.runtimes.simulated import SimulatedRuntime
 from callfsm.words import Word
 
 DEFAULTS = CallSettings()
-INFERENCE_PER_S = 0.015  # simulated: what a second of a window takes CTranslate2 on one core
+# Simulated: what a window takes CTranslate2 on one core, and each second of it more.
+INFERENCE_S, INFERENCE_PER_S = 0.045, 0.011
 
 
 @dataclass
@@ -91,9 +92,9 @@ def _perform(
         heard.windows.append(window)
         heard.transcripts.append(transcript)
         actor.tell(ev.InferenceStarted(window.number))
-        done = ev.InferenceDone(window.number, transcript.words)
-        window_s = window.end_s - window.start_s
-        runtime.set_timer(actor, "inference", window_s * INFERENCE_PER_S, done)
+        takes_s = INFERENCE_S + INFERENCE_PER_S * (window.end_s - window.start_s)
+        done = ev.InferenceDone(window.number, transcript.words, takes_s)
+        runtime.set_timer(actor, "inference", takes_s, done)
     elif isinstance(effect, ask.ForwardText):
         heard.texts.append(effect.text)
         heard.words += ((word, runtime.now_s()) for word in effect.words)

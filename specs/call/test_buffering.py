@@ -96,6 +96,21 @@ def test_context_under_load() -> None:
     assert lengths_s == [13.0, 9.0]
 
 
+def test_slow_looks_hear_less() -> None:
+    """Where a look took long, the next hears less of what was said before: what takes 0.4 s."""
+    talk = WindowSettings(window_s=5.0, context_s=15.0, context_busy_s=6.0)
+    lengths_s = []
+    for took_s in (0.3, 0.5, 4.0):
+        call = buffering(talk).after(heard(5.0, load=0.0), done(1, ""))
+        for number in (2, 3):
+            call.after(heard(4.0, load=0.0), done(number, ""))
+        call.after(heard(1.0, load=0.0), ev.InferenceDone(4, (), took_s))
+        call.after(heard(0.5, load=0.0))
+        window = call.the(Transcribe).window
+        lengths_s.append(window.end_s - window.start_s)
+    assert lengths_s == [14.5, 10.5, 2.5]
+
+
 def test_frames_are_no_chunks() -> None:
     """A short frame of silence between frames of speech is no pause."""
     frame = ev.AudioReceived(quiet(0.1).samples, chunk_s=0.1)
