@@ -87,6 +87,7 @@ class AudioConnection:
         self._socket: socket.socket | None = None
         self._reader: gevent.Greenlet[[], None] | None = None
         self._writer: gevent.Greenlet[[socket.socket], None] | None = None
+        self._reset: ConnectionResetError | None = None  # as the writer was told: a socket tells once
         self._chunk_samples = 0  # of the chunk that is arriving
         self._chunk_s = 0.0  # the length of the last one that was complete
         self._pieces: list[Samples] = []  # of one read, not passed on yet
@@ -175,6 +176,8 @@ class AudioConnection:
             self._hear(event)
         self._pass_on()
         if not data and not decoder.ended:
+            if self._reset is not None:
+                raise self._reset
             decoder.eof()
         return bool(data) and not decoder.ended
 
@@ -221,6 +224,8 @@ class AudioConnection:
                 connection.sendall(encode(self._echoes[0].encode()))
                 del self._echoes[0]
         except OSError as error:
+            if isinstance(error, ConnectionResetError):
+                self._reset = error
             log.debug("call %d: the audio peer takes no text: %s", self._call_id, error)
 
     def _hang_up(self) -> None:

@@ -146,13 +146,22 @@ def test_a_look_tells_how_long_it_has_been_quiet(segmenter: Segmenter) -> None:
 def test_unseen_speech_counts_from_the_last_look_or_cut(segmenter: Segmenter) -> None:
     """The seconds that a look would show for the first time."""
     assert segmenter.unseen_s() == 0.0
-    heard(segmenter, 50)
+    heard(segmenter, 60)
     assert segmenter.unseen_s() == pytest.approx(1.0)
     segmenter.look()
     heard(segmenter, 25)
     assert segmenter.unseen_s() == pytest.approx(0.5)
-    heard(segmenter, WINDOW - 75 + 10)
+    heard(segmenter, WINDOW - 85 + 10)
     assert segmenter.unseen_s() == pytest.approx(0.2)
+
+
+def test_a_fifth_of_a_second_by_itself_is_no_use() -> None:
+    """Where nothing was said before, 0.2 s are not worth a look; with context they are."""
+    segmenter = Segmenter(WindowSettings(context_s=6.0))
+    for first, unseen_s in ((True, 0.0), (False, 0.16)):
+        heard(segmenter, 8)
+        assert (segmenter.is_alone, segmenter.unseen_s()) == (first, pytest.approx(unseen_s))
+        heard(segmenter, 42, 30)
 
 
 def test_nothing_to_look_at_in_silence(segmenter: Segmenter) -> None:

@@ -149,8 +149,10 @@ def decide(call: Call) -> Iterator[Effect]:
         yield Raise(ev.CutDue())
     elif call.draining:
         yield Raise(ev.HeldWordsElapsed() if call.merger.held else ev.Drained())
-    elif not call.within_chunk and windows.unseen_s >= settings.look_step_s(call.load):
-        yield Raise(ev.CutDue())
+    elif not call.within_chunk:
+        step_s = settings.look_step_s(call.load, is_alone=windows.is_alone)
+        if windows.unseen_s >= step_s:
+            yield Raise(ev.CutDue())
 
 
 def take_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:

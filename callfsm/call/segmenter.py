@@ -14,6 +14,7 @@ from callfsm.call.settings import YOUNG_S, WindowSettings
 from callfsm.call.speech import FRAME_S, FRAME_SAMPLES
 
 ONSET_FRAMES = 3  # 60 ms of unbroken speech: shorter is a click
+EARLY_FRAMES = 10  # of 200 ms heard by themselves, engines guess: they count as looked at
 TAIL_FRAMES = 10  # 200 ms kept after the last speech; the rest can lead in the next window
 
 
@@ -92,7 +93,7 @@ class Segmenter:
         self.unheard = False  # whether there was speech since the last cut
         self.run = 0  # frames of unbroken speech
         self.silence = 0  # frames since the last speech
-        self.eager_at = 0  # the end of the last look, or cut; at first the onset
+        self.eager_at = 0  # the end of the last look, or cut; at first the onset, or a little after
 
     @property
     def keeps_from(self) -> int:
@@ -124,7 +125,7 @@ class Segmenter:
             if self.run >= ONSET_FRAMES:
                 onset = self.heard - self.run
                 self.start = max(self.floor, onset - self._lead_in)
-                self.eager_at = onset
+                self.eager_at = onset if self._earlier else onset + EARLY_FRAMES
                 self.overlaps, self.unheard = False, True
             return None
         self.unheard = self.unheard or is_speech
@@ -134,11 +135,16 @@ class Segmenter:
             return self.flush(Cut.FULL)
         return None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether an utterance is young, and nothing was said before it that could be context."""
+        return self._is_young and not self._earlier
+
     def unseen_s(self) -> float:
         """Seconds of uncut speech that came since the last look at it, or since the last cut."""
         if not self.has_speech or self.start is None:
             return 0.0
-        return (self.heard - max(self.start, self.eager_at)) * FRAME_S
+        return max(0, self.heard - max(self.start, self.eager_at)) * FRAME_S
 
     def limit_context(self, context_s: float, look_context_s: float) -> None:
         """From now on spans, and looks, are at most this long together with their context."""
@@ -154,7 +160,7 @@ class Segmenter:
             return None
         self.eager_at = self.heard
         context = self._look_context
-        if not self.overlaps and self.heard - self.start < _frames(YOUNG_S):
+        if self._is_young:
             context = min(context, self._context_busy)
         return self._span(self.start, self.heard, Cut.EAGER, self.overlaps, context)
 
@@ -175,6 +181,12 @@ class Segmenter:
             self.overlaps = self.unheard = False
         self._earlier.append(start)
         return span
+
+    @property
+    def _is_young(self) -> bool:
+        if self.start is None or self.overlaps:
+            return False
+        return self.heard - self.start < _frames(YOUNG_S)
 
     def _span(self, start: int, end: int, cut: Cut, overlaps: bool, context: int) -> Span:
         first = next((e for e in self._earlier if end - e <= context), start)

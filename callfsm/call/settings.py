@@ -84,12 +84,15 @@ class WindowSettings:
         most_s = LOOK_S / look_cost if look_cost > 0 else inf
         return min(self.context_at_s(load), max(self.context_busy_s, most_s))
 
-    def look_step_s(self, load: float) -> float:
+    def look_step_s(self, load: float, *, is_alone: bool = False) -> float:
         """New speech between looks when `load` of the contexts' time is in use; inf for none.
 
         Looks take what is spare: with half of the time in use the step is twice as long, and with
-        all of it only full, pause and end cuts remain.
+        all of it only full, pause and end cuts remain. A call's first words are wanted soon: for
+        them the step stays as it is up to SPENDABLE_LOAD.
         """
+        if is_alone and load <= SPENDABLE_LOAD:
+            load = 0.0
         return self.eager_step_s / (1.0 - load) if self.eager_step_s and load < 1.0 else inf
 
 

@@ -131,6 +131,11 @@ class WindowBuffer:
         """Seconds of speech that no pass has seen, of the window that still grows."""
         return self._segmenter.unseen_s()
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether the window that grows is young, and has nothing before it for context."""
+        return self._segmenter.is_alone
+
     def limit_context(self, context_s: float, look_context_s: float) -> None:
         """From now on windows, and looks, are at most this long together with their context."""
         self._segmenter.limit_context(context_s, look_context_s)

@@ -152,22 +152,40 @@ def test_cut_due() -> None:
 
 # ---------------------------------------------------------------- looking ahead
 def test_eager_look() -> None:
-    """While the contexts are idle, a window that still grows is looked at every 0.2 s."""
-    call = buffering().after(heard(0.18, load=0.0)).when(heard(0.02, load=0.0))
-    assert asked(call) == (Cut.EAGER, 0.0, 0.2)
+    """While the contexts are idle, a window that still grows is looked at, first after 0.4 s."""
+    call = buffering().after(heard(0.38, load=0.0)).when(heard(0.02, load=0.0))
+    assert asked(call) == (Cut.EAGER, 0.0, 0.4)
 
 
 def test_quiet_is_nothing_to_look_at() -> None:
     """What counts for a look begins with the first sound, not with the quiet kept before it."""
-    call = buffering().after(quiet(1.0)).when(heard(0.18, load=0.0))
+    call = buffering().after(quiet(1.0)).when(heard(0.38, load=0.0))
     call.then("buffering", WAIT_FOR_PAUSE).when(heard(0.02, load=0.0))
-    assert asked(call)[::2] == (Cut.EAGER, 1.2)
+    assert asked(call)[::2] == (Cut.EAGER, 1.4)
+
+
+def test_look_with_context() -> None:
+    """After the first utterance of a call, the next are looked at from 0.2 s on."""
+    call = buffering(WindowSettings(context_s=6.0)).after(heard(1.0), quiet(0.3), done(1, ""))
+    call.when(heard(0.18, load=0.0)).then("buffering", WAIT_FOR_PAUSE)
+    call.when(heard(0.02, load=0.0))
+    assert asked(call) == (Cut.EAGER, 1.2, 1.5)
 
 
 def test_load_widens_the_step() -> None:
     """With half of the contexts' time in use, looks are 0.4 s apart."""
-    call = buffering().after(heard(0.38, load=0.5)).when(heard(0.02, load=0.5))
+    call = buffering().after(heard(1.6, load=0.5), done(1, ""))
+    call.when(heard(0.38, load=0.5)).then("buffering", WAIT_FOR_PAUSE)
+    call.when(heard(0.02, load=0.5))
+    assert asked(call) == (Cut.EAGER, 0.0, 2.0)
+
+
+def test_first_words_of_a_call_are_wanted_soon() -> None:
+    """They are looked at every 0.2 s up to a load of 60 %."""
+    call = buffering().after(heard(0.38, load=0.6)).when(heard(0.02, load=0.6))
     assert asked(call) == (Cut.EAGER, 0.0, 0.4)
+    busy = buffering().after(heard(0.98, load=0.75)).when(heard(0.02, load=0.75))
+    assert asked(busy) == (Cut.EAGER, 0.0, 1.0)
 
 
 def test_no_eager_look_at_saturation() -> None:
