@@ -87,7 +87,9 @@ class AudioConnection:
         self._socket: socket.socket | None = None
         self._reader: gevent.Greenlet[[], None] | None = None
         self._writer: gevent.Greenlet[[socket.socket], None] | None = None
-        self._reset: ConnectionResetError | None = None  # as the writer was told: a socket tells once
+        self._reset: ConnectionResetError | None = (
+            None  # as the writer was told: a socket tells once
+        )
         self._chunk_samples = 0  # of the chunk that is arriving
         self._chunk_s = 0.0  # the length of the last one that was complete
         self._pieces: list[Samples] = []  # of one read, not passed on yet
@@ -144,7 +146,7 @@ class AudioConnection:
                 if more_comes:
                     gevent.sleep(0)  # a fast sender must not keep the hub
                 else:
-                    self._beat.wait(self._beats())
+                    self._beat.wait(self._beats(), of=self._call_id)
                 self._await_room()
             return EndReason.END_OF_STREAM
         except ProtocolError as error:

@@ -27,6 +27,7 @@ from callfsm.inference.engine import Engine
 from callfsm.runtimes.gevent import GeventRuntime
 from service.beat import Beat
 from service.discovery import Discovery
+from service.hub_watch import HubWatch
 from service.inference import InferenceService
 from service.llama import LlamaLink
 from service.metrics import Metrics
@@ -90,7 +91,7 @@ class Server:
                 now_s=self._runtime.now_s,
                 metrics=self.metrics,
             )
-        self._beat = Beat(self.metrics)
+        self._beat, self._hub_watch = Beat(), HubWatch(self.metrics)
         self._services = Services(
             runtime=self._runtime,
             beat=self._beat,
@@ -127,6 +128,7 @@ class Server:
             self._runtime.start()
             self._inference.start()
             self._beat.start()
+            self._hub_watch.start()
             registrar.start()
             self._discovery.start()
             self.store.set_status("running")
@@ -160,6 +162,7 @@ class Server:
         self._inference.stopped.wait(self.settings.drain_s)
         if self._web is not None:
             self._web.stop()
+        self._hub_watch.stop()
         self._beat.stop()
         self._runtime.stop()
         if self._recording is not None:

@@ -51,10 +51,10 @@ class CountedBeat(Beat):
     """It beats at once, and notes what was waited for."""
 
     def __init__(self) -> None:
-        super().__init__(Metrics())
+        super().__init__()
         self.waits: list[int] = []
 
-    def wait(self, every: int = 1) -> None:
+    def wait(self, every: int = 1, of: int = 0) -> None:
         self.waits.append(every)
         gevent.sleep(0)
 

@@ -65,7 +65,7 @@ def _raise(error: Exception) -> None:
 
 
 METRICS = Metrics()
-BEAT = Beat(METRICS)
+BEAT = Beat()
 SPOKEN = voice(0.5, seed=1, seconds=19.0)
 
 
