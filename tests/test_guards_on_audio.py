@@ -171,7 +171,9 @@ TRIGGERS = (
     Trigger(
         whisper_cpp,
         "improbable retried improbable dropped",
-        lambda: ringing((3.5, 5.5), late_s=5.5),
+        lambda: (
+            sound for word in ("Hmm.", "Who?") for sound in over_and_over(word, 1, (0.0, 0.1))
+        ),
     ),
     Trigger(whisper_cpp, "token_cap look_dropped", again("No.", 8, 0.0, 0.1), is_look=True),
     Trigger(whisper_cpp, "overrun", again("No.", 2, 0.0, 0.05), "no no"),
