@@ -53,19 +53,20 @@ def align(
     pairs words further apart too, where nothing speaks against it: between passes that both heard
     all of it, not at the edges of windows.
     """
-    right_words = [normalized(word.text) for word in right]
-    best: list[_Alignment] = [(0.0, None)] * (len(right) + 1)
+    said: dict[str, list[int]] = {}  # where `right` has each word
+    for j, other in enumerate(right):
+        said.setdefault(normalized(other.text), []).append(j)
+    best: list[_Alignment] = [(0.0, None)] * (len(right) + 1)  # of the first so many of `right`
     for i, word in enumerate(left):
-        text = normalized(word.text)
-        row = [best[0]]
-        for j, other in enumerate(right):
-            cell = max(best[j + 1], row[j], key=lambda alignment: alignment[0])
-            if text == right_words[j]:
-                score = best[j][0] + _likeness(word, other, astray)
-                if score > max(cell[0], best[j][0]):
-                    cell = (score, (i, j, best[j]))
-            row.append(cell)
-        best = row
+        without = best.copy()
+        for j in said.get(normalized(word.text), ()):
+            if not (likeness := _likeness(word, right[j], astray)):
+                continue
+            longer = without[j][0] + likeness, (i, j, without[j])
+            for more in range(j + 1, len(best)):
+                if best[more][0] >= longer[0]:
+                    break
+                best[more] = longer
     pairs = []
     _, last = best[-1]
     while last is not None:
