@@ -54,6 +54,9 @@ class InferenceService:
         self._waiting: dict[tuple[object, int], tuple[Reply, Started]] = {}
         self._ready: AsyncResult[str] = AsyncResult()
         self.stopped = gevent.event.Event()
+        metrics.queue.set_function(lambda: self._pool.waiting)
+        for worker in Worker:
+            metrics.contexts.labels(worker.value).set_function(partial(self._count, worker))
         self._actor = Actor(
             "inference",
             inference_machine,
@@ -126,9 +129,6 @@ class InferenceService:
 
     def _perform(self, effect: Effect) -> None:
         self._load_meter.update(self._runtime.now_s(), self._pool.busy)
-        self._metrics.queue.set(self._pool.waiting)
-        for worker in Worker:
-            self._metrics.contexts.labels(worker.value).set(len(self._pool.those(worker)))
         match effect:
             case ev.LoadContext(context):
                 gevent.spawn(self._load, context)
@@ -149,6 +149,9 @@ class InferenceService:
                 self._ready.set(error)
             case ev.CloseContexts():
                 gevent.spawn(self._close)
+
+    def _count(self, worker: Worker) -> float:
+        return len(self._pool.those(worker))
 
     def _load(self, context: int) -> None:
         try:

@@ -122,6 +122,13 @@ def test_a_start_never_hangs_on_an_engine_that_fails(tmp_path: Path, error: Exce
         server.start()
 
 
+def test_contexts_are_counted_by_what_they_do_now(tmp_path: Path) -> None:
+    """With no call, too: the last one loaded is idle, and nothing has happened since."""
+    with serving(tmp_path) as house:
+        eventually(lambda: house.count("inference_contexts", state="idle") == 2, "two idle")
+        assert house.count("inference_contexts", state="loading") == 0
+
+
 def test_one_context_that_loads_is_enough(tmp_path: Path) -> None:
     """Two were asked for, one fails: calls are served by the other."""
     with serving(tmp_path, Script(fail_loads={1})) as house:

@@ -1,13 +1,15 @@
 """What the service costs beside the inference: processor time, and events without inference.
 
 The service's processor seconds, everything included, are divided by what the very same windows cost
-when the bare engine transcribes them, on as many threads. Which windows were transcribed is read
-from the server's log: to record every event (`--record`) would cost more. Events come from
+when the bare engine transcribes them, on as many threads. Both by turns, several times, and the
+median ratio: a single one moves by a tenth. Which windows were transcribed is read from the
+server's log: to record every event (`--record`) would cost more. Events come from
 `benchmarks/machine.py`, which needs the source tree.
 """
 
 import json
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call.segmenter import Cut
 from callfsm.errors import ConfigError
-from callfsm.inference.engine import AudioWindow
-from service.bench.bars import Bar, print_bars, times_as_much
+from callfsm.inference.engine import AudioWindow, Engine
+from service.bench.bars import Bar, print_bars
 from service.bench.calls import conversations
 from service.bench.ways import STREAM_FRAMES, Server, timing_engine
 from service.speech.corpus import SpokenCall
@@ -39,28 +42,46 @@ _WINDOW = re.compile(r"call (\d+): window \d+ \((\w+), (\d+\.\d\d) to (\d+\.\d\d
 
 
 @dataclass(frozen=True, slots=True)
-class Overhead:
-    """Processor seconds, and what `benchmarks/machine.py` measured."""
+class Round:
+    """Processor seconds: of the service, and of its windows in the bare engine."""
 
-    calls: int
     windows: int
     service_cpu_s: float
     bare_cpu_s: float
+
+    @property
+    def ratio(self) -> float:
+        """The one over the other."""
+        return self.service_cpu_s / self.bare_cpu_s
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "windows": self.windows,
+            "service_cpu_s": round(self.service_cpu_s, 2),
+            "bare_engine_cpu_s": round(self.bare_cpu_s, 2),
+            "ratio": round(self.ratio, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What each round gave, and what `benchmarks/machine.py` measured."""
+
+    calls: int
+    rounds: Sequence[Round]
     machine: dict[str, float]
 
     def figures(self) -> dict[str, Any]:
         """Everything, by the names that --json uses."""
         return {
             "calls": self.calls,
-            "windows": self.windows,
-            "service_cpu_s": round(self.service_cpu_s, 2),
-            "bare_engine_cpu_s": round(self.bare_cpu_s, 2),
+            "rounds": [each.figures() for each in self.rounds],
             "machine": self.machine,
             "bars": [bar.figures() for bar in self.bars()],
         }
 
     def bars(self) -> list[Bar]:
-        ratio = times_as_much(self.bare_cpu_s, self.service_cpu_s)
+        ratio = round(statistics.median(each.ratio for each in self.rounds), 3)
         events = self.machine["events_through_mailbox_per_s"]
         return [
             Bar("processor time of the service over bare inference", ratio, RATIO),
@@ -68,25 +89,33 @@ class Overhead:
         ]
 
 
-def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Overhead:
-    """`calls` calls at once, live; then their windows alone. Raises CallfsmError."""
+def measure(calls: int, seconds: float, rounds: int, server: Server, *, seed: int) -> Overhead:
+    """`calls` calls at once, live; then their windows alone; `rounds` times.
+
+    Raises CallfsmError.
+    """
     machine = _machine()
     timing = timing_engine(server.model)
     spoken = conversations(calls, seconds, seed)
+    done = [_round(spoken, f"{n} of {rounds}", server, timing) for n in range(1, rounds + 1)]
+    return Overhead(calls, done, machine)
+
+
+def _round(spoken: Sequence[SpokenCall], number: str, server: Server, timing: Engine) -> Round:
     with (
         tempfile.TemporaryDirectory(prefix="callfsm-bench-") as name,
-        Console(stderr=True).status(f"{calls} calls at once, {seconds:g} s"),
+        Console(stderr=True).status(f"round {number}: {len(spoken)} calls at once"),
     ):
         trial = Trial(
             Path(name),
-            calls,
+            len(spoken),
             STREAM_FRAMES.style,
             serve_options=(*server.options, "--log-level", "debug"),
             view_every_s=VIEW_EVERY_S,
         )
         cpu_s = trial.play(spoken, timing).cpu_s
         windows = windows_of(spoken, (Path(name) / "server.log").read_text())
-    return Overhead(calls, len(windows), cpu_s, _bare_cpu_s(windows, server), machine)
+    return Round(len(windows), cpu_s, _bare_cpu_s(windows, server))
 
 
 def windows_of(calls: Sequence[SpokenCall], log: str) -> list[AudioWindow]:
@@ -104,9 +133,10 @@ def windows_of(calls: Sequence[SpokenCall], log: str) -> list[AudioWindow]:
 
 def print_table(overhead: Overhead) -> None:
     """What was measured, then the bars."""
-    figures = overhead.figures()
-    for name in ("calls", "windows", "service_cpu_s", "bare_engine_cpu_s"):
-        print(f"{name}: {figures[name]}")
+    table = Table("windows", "service, CPU s", "bare engine, CPU s", "ratio", box=None)
+    for each in overhead.rounds:
+        table.add_row(*(str(value) for value in each.figures().values()))
+    Console().print(table)
     for name, value in overhead.machine.items():
         print(f"{name}: {value:,.1f}")
     print_bars(overhead.bars())

@@ -203,6 +203,7 @@ def overhead(
     *,
     calls: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 4,
     seconds: Annotated[float, typer.Option(min=5.0, help="Of each call.")] = 30.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Of both; the median counts.")] = 5,
     model: Model = "tiny.en",
     engine: Engine = None,
     seed: Seed = 1,
@@ -212,7 +213,7 @@ def overhead(
     with require_extra("bench"):
         from service.bench.overhead import measure, print_table
         from service.bench.ways import Server
-    result = measure(calls, seconds, Server(model, engine), seed=seed)
+    result = measure(calls, seconds, rounds, Server(model, engine), seed=seed)
     _show(result.figures(), as_json, lambda: print_table(result))
 
 

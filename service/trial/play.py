@@ -88,7 +88,7 @@ class Played:
 
     results: list[CallResult]
     metrics: dict[str, float]  # as `ServerProcess.metrics` names them
-    cpu_s: float  # of the server, from its ready line until the last call was closed
+    cpu_s: float  # of the server, once all contexts were loaded, until the last call was closed
     callers_cpu_s: float  # of this process, in the same time
     refused: tuple[int, ...] = ()  # calls that were never let in
 
@@ -148,6 +148,7 @@ class Trial:
         sink = Sink(port=0)
         sink.start()
         with ServerProcess(database, base_port, sink.port, log, self.serve_options) as server:
+            server.await_contexts()
             loaded_cpu_s, callers_cpu_s = server.cpu_s(), time.process_time()
             settings = CallerSettings(
                 registration_port=server.udp_port,

@@ -18,6 +18,7 @@ from callfsm.errors import CallfsmError
 READY = re.compile(r"callfsm ready: UDP (?P<host>[^:]+):(?P<udp>\d+),.* http [^:]+:(?P<http>\d+)")
 READY_TIMEOUT_S = 120.0  # the weights may have to be converted first
 STOP_TIMEOUT_S = 60.0
+LOOK_EVERY_S = 0.05
 
 
 class ServerProcess:
@@ -72,6 +73,13 @@ class ServerProcess:
             self._process.kill()
             code = self._process.wait()
         return int(code)
+
+    def await_contexts(self) -> None:
+        """Return when none of the contexts is loading: the ready line comes with the first."""
+        error = CallfsmError("the server's contexts were not loaded in time")
+        with gevent.Timeout(READY_TIMEOUT_S, error):
+            while self.metrics().get("callfsm_inference_contexts[loading]"):
+                gevent.sleep(LOOK_EVERY_S)
 
     def cpu_s(self) -> float:
         """Seconds of processor time, user and system, that the server has used so far."""
