@@ -18,10 +18,10 @@ from gevent.event import Event as Signal
 from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call import events as ev
 from callfsm.call.events import EndReason
-from callfsm.call.settings import SPENDABLE_LOAD
 from callfsm.call.windows import SPEECH_CHUNK_S
 from callfsm.errors import ProtocolError
 from callfsm.fsm.table import Event
+from callfsm.runtimes.gevent import let_hub_look
 from service.beat import Beat
 from service.metrics import Metrics
 from service.wire import (
@@ -87,9 +87,7 @@ class AudioConnection:
         self._socket: socket.socket | None = None
         self._reader: gevent.Greenlet[[], None] | None = None
         self._writer: gevent.Greenlet[[socket.socket], None] | None = None
-        self._reset: ConnectionResetError | None = (
-            None  # as the writer was told: a socket tells once
-        )
+        self._lost: OSError | None = None  # as the writer was told: a socket tells once
         self._chunk_samples = 0  # of the chunk that is arriving
         self._chunk_s = 0.0  # the length of the last one that was complete
         self._pieces: list[Samples] = []  # of one read, not passed on yet
@@ -141,10 +139,10 @@ class AudioConnection:
         decoder = AudioDecoder()
         try:
             while self._take_in(data := connection.recv(READ_BYTES), decoder):
-                more_comes = len(data) == READ_BYTES or self._chunk_samples > 0
+                more_waits, within_chunk = len(data) == READ_BYTES, self._chunk_samples > 0
                 del data  # a call that must wait holds nothing here
-                if more_comes:
-                    gevent.sleep(0)  # a fast sender must not keep the hub
+                if more_waits or within_chunk:
+                    let_hub_look()  # a fast sender must not keep it
                 else:
                     self._beat.wait(self._beats(), of=self._call_id)
                 self._await_room()
@@ -178,8 +176,8 @@ class AudioConnection:
             self._hear(event)
         self._pass_on()
         if not data and not decoder.ended:
-            if self._reset is not None:
-                raise self._reset
+            if self._lost is not None:
+                raise self._lost
             decoder.eof()
         return bool(data) and not decoder.ended
 
@@ -211,10 +209,7 @@ class AudioConnection:
     def _beats(self) -> int:
         """How many beats from read to read. Silence can wait; and a busy server reads less often,
         and more at a time, which leaves the cores to inference."""
-        if self._is_quiet():
-            return RARE
-        busy = max(0.0, self._load() - SPENDABLE_LOAD) / (1.0 - SPENDABLE_LOAD)
-        return 1 + round((RARE - 1) * busy)
+        return RARE if self._is_quiet() else 1 + round((RARE - 1) * self._load())
 
     def _offer(self, event: Event) -> None:
         while not self._mailbox.offer(event):
@@ -226,8 +221,8 @@ class AudioConnection:
                 connection.sendall(encode(self._echoes[0].encode()))
                 del self._echoes[0]
         except OSError as error:
-            if isinstance(error, ConnectionResetError):
-                self._reset = error
+            if not isinstance(error, BrokenPipeError):
+                self._lost = error
             log.debug("call %d: the audio peer takes no text: %s", self._call_id, error)
 
     def _hang_up(self) -> None:

@@ -12,6 +12,7 @@ from callfsm.fsm.table import Effect, Event
 from callfsm.link import events as ev
 from callfsm.link.link import Link
 from callfsm.link.table import link_machine
+from callfsm.runtimes.gevent import let_hub_look
 from service.metrics import Metrics
 from service.wire import END_OF_STREAM, encode, hello
 
@@ -151,7 +152,7 @@ class _Connection:
             try:
                 if not connection.recv(READ_BYTES):
                     return
-                gevent.sleep(0)  # a peer that talks must not keep the hub
+                let_hub_look()  # a peer that talks must not keep it
             except TimeoutError:
                 continue
             except OSError as error:

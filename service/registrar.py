@@ -7,6 +7,7 @@ import gevent
 from gevent import socket
 
 from callfsm.errors import ProtocolError
+from callfsm.runtimes.gevent import let_hub_look
 from service.errors import PortTakenError
 from service.metrics import Metrics
 from service.wire import Bye, Register, parse_datagram
@@ -60,7 +61,7 @@ class Registrar:
 
     def _listen(self) -> None:
         while True:
-            gevent.sleep(0)  # a flood must not keep the hub
+            let_hub_look()  # a flood must not keep it
             try:
                 data, source = self._socket.recvfrom(MAX_DATAGRAM_BYTES)
             except OSError as error:  # an ICMP error of some earlier peer

@@ -127,8 +127,9 @@ class Server:
             self.store.set_status("starting")
             self._runtime.start()
             self._inference.start()
-            self._beat.start()
-            self._hub_watch.start()
+            for each in (self._beat, self._hub_watch):
+                each.start()
+                undo.callback(each.stop)
             registrar.start()
             self._discovery.start()
             self.store.set_status("running")

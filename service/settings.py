@@ -83,10 +83,12 @@ class Settings(BaseModel):
         description="Hold audio up to 3.4 kHz, at 4 to 8 KB a second; without, all at 16 KB.",
     )
     eager_step_s: Annotated[float, Field(ge=0)] = Field(
-        WINDOWS.eager_step_s, description="New speech between looks at a growing window; 0: none."
+        WINDOWS.eager_step_s,
+        description="New speech between looks at a growing window, more under load; 0: none.",
     )
     lookahead_s: Annotated[float, Field(ge=0)] = Field(
-        WINDOWS.lookahead_s, description="Speech after a word before two looks commit it."
+        WINDOWS.lookahead_s,
+        description="Speech after a word before two looks commit it; sure ones wait for less.",
     )
     idle_s: Seconds = Field(300.0, description="A call without audio for so long is closed.")
     max_calls: Annotated[int, Field(ge=1)] = Field(500, description="Calls at once.")

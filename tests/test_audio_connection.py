@@ -1,5 +1,6 @@
 """What one read brings is one event for the call."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,6 +8,7 @@ import gevent
 import numpy as np
 import pytest
 from gevent import socket
+from gevent.event import Event as Signal
 
 from callfsm.call.events import AudioConnected, AudioReceived, EndReason, StreamEnded
 from callfsm.fsm.table import Event
@@ -59,11 +61,32 @@ class CountedBeat(Beat):
         gevent.sleep(0)
 
 
+class HeldBeat(CountedBeat):
+    """A reader waits until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = Signal()
+
+    def wait(self, every: int = 1, of: int = 0) -> None:
+        super().wait(every, of)
+        self.let.wait()
+
+
 @contextmanager
 def connected(
     box: Box, beat: Beat | None = None, *, quiet: bool = False, load: float = 0.0
 ) -> Iterator[socket.socket]:
     """The far end of call 7's audio connection."""
+    with connection_of(box, beat, quiet=quiet, load=load) as (_, far):
+        yield far
+
+
+@contextmanager
+def connection_of(
+    box: Box, beat: Beat | None = None, *, quiet: bool = False, load: float = 0.0
+) -> Iterator[tuple[AudioConnection, socket.socket]]:
+    """Call 7's audio connection, and the far end."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -80,7 +103,7 @@ def connected(
         connection.connect()
         far, _ = listener.accept()
         with far:
-            yield far
+            yield connection, far
         connection.close()
 
 
@@ -118,12 +141,12 @@ def test_what_came_before_a_fault_is_heard() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quiet", "load", "beats"), [(False, 0.0, 1), (False, 0.8, 2), (False, 1.0, 3), (True, 0.0, 3)]
+    ("quiet", "load", "beats"), [(False, 0.2, 1), (False, 0.5, 2), (False, 1.0, 3), (True, 0.0, 3)]
 )
 def test_silence_and_a_busy_server_are_read_more_rarely(
     quiet: bool, load: float, beats: int
 ) -> None:
-    """Speech is read every beat; every third while nobody speaks, or when no time is to spare."""
+    """Every beat brings speech while time is to spare; silence, and a full load, wait for three."""
     box, beat = Box(), CountedBeat()
     with connected(box, beat, quiet=quiet, load=load) as far:
         far.sendall(encode(b"7") + encode(FRAME.tobytes()))
@@ -132,3 +155,20 @@ def test_silence_and_a_busy_server_are_read_more_rarely(
         far.sendall(END_OF_STREAM)
         box.await_end()
     assert set(beat.waits) == {beats}
+
+
+@pytest.mark.parametrize("sent", [encode(FRAME.tobytes()), encode(CHUNK.tobytes())[:6_000]])
+def test_a_reset_that_the_echo_was_told_of_is_no_end(sent: bytes) -> None:
+    """A socket tells once that it was reset; the reader learns it from the writer."""
+    box, beat = Box(), HeldBeat()
+    with connection_of(box, beat) as (connection, far):
+        far.sendall(encode(b"7") + sent)
+        while not box.audio:
+            gevent.sleep(0.001)
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.close()
+        connection.echo("too late")
+        gevent.sleep(0.01)
+        beat.let.set()
+        box.await_end()
+    assert box.events[-1] == StreamEnded(EndReason.CONNECTION_LOST)

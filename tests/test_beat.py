@@ -10,15 +10,15 @@ from service.beat import Beat
 @pytest.mark.parametrize(
     ("waits", "woken"),
     [
-        ([(1, 5), (1, 6), (1, 7)], [1, 1, 1]),
-        ([(3, 5), (3, 6), (3, 7), (3, 8)], [2, 3, 1, 2]),
-        ([(3, 6), (1, 6), (2, 7)], [3, 1, 1]),
+        ([(1, 5), (1, 15), (1, 25)], [1, 1, 1]),
+        ([(3, 8), (3, 15), (3, 16), (3, 24), (3, 32)], [1, 1, 2, 3, 1]),
+        ([(3, 24), (1, 24), (2, 8)], [3, 1, 1]),
     ],
 )
 def test_who_waits_is_woken_at_a_beat_of_its_own(
     waits: list[tuple[int, int]], woken: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every beat wakes all; of every third, calls 5, 6 and 7 have one each, and call 8 call 5's."""
+    """Every beat wakes all; of three, eight calls have one together, and the next eight another."""
     monkeypatch.setattr(beat, "BEAT_S", 0.001)
     hub_beat, beats = Beat(), 0
     at: dict[int, int] = {}

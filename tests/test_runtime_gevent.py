@@ -202,7 +202,7 @@ def test_moved_and_cancelled_timers_ring_as_told_last(runtime: GeventRuntime) ->
 
 
 def test_a_burst_of_events_lets_the_hub_run(runtime: GeventRuntime) -> None:
-    """While 10 000 events are handled other greenlets get their turns, about every slice."""
+    """While 10 000 events are handled the hub looks at its timers, about every slice."""
     desks = [Desk(runtime, f"scribe {n}") for n in range(40)]
     left = 40 * 250
     done = Signal()
@@ -218,7 +218,7 @@ def test_a_burst_of_events_lets_the_hub_run(runtime: GeventRuntime) -> None:
         nonlocal rounds
         while not done.is_set():
             rounds += 1
-            gevent.sleep(0)
+            gevent.sleep(1e-9)  # a timer: it rings when the hub looks
 
     for desk in desks:
         desk.actor._perform = count
@@ -230,7 +230,7 @@ def test_a_burst_of_events_lets_the_hub_run(runtime: GeventRuntime) -> None:
     slices = (runtime.now_s() - start_s) / SLICE_S
     other.kill()
     assert rounds >= 3
-    assert rounds >= slices / 10, f"the hub ran {rounds} times in {slices:.0f} slices"
+    assert rounds >= slices / 2, f"the hub looked {rounds} times in {slices:.0f} slices"
 
 
 def test_a_crash_stays_with_its_actor(runtime: GeventRuntime) -> None:

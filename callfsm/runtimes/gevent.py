@@ -26,7 +26,13 @@ from callfsm.fsm.timers import Timers
 log = logging.getLogger(__name__)
 
 SLICE_S = 0.002  # of turns before the hub runs again
-ROUND_S = 1e-6  # a sleep that lets the hub look at its sockets; after 0 it runs 50 callbacks first
+MOMENT_S = 1e-9  # over when libev looks; what is left of a longer one it rounds up to 1 ms
+
+
+def let_hub_look() -> None:
+    """Let the hub look at its sockets and timers now: after `gevent.sleep(0)` it may run fifty
+    callbacks first."""
+    gevent.sleep(MOMENT_S)
 
 
 class GeventRuntime:
@@ -102,7 +108,7 @@ class GeventRuntime:
                 if time.monotonic() >= slice_end_s:
                     break
             if self._ready:
-                gevent.sleep(ROUND_S)
+                let_hub_look()
             else:
                 self._wake.clear()
 
