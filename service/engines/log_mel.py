@@ -1,4 +1,4 @@
-"""The log-mel spectrogram that Whisper hears, in numpy: 1 ms for a window of 5 s.
+"""The log-mel spectrogram that Whisper hears, in numpy: 2 ms for a window of 5 s.
 
 CTranslate2 takes features, not audio. This is `log_mel_spectrogram` of OpenAI's `whisper/audio.py`
 on audio that is cut, or filled with silence, to the length asked for.
@@ -29,10 +29,14 @@ def log_mel(samples: NDArray[np.float32], frames: int, n_mels: int) -> NDArray[n
     length = frames * HOP_SAMPLES
     audio = np.pad(samples[:length], (0, max(0, length - len(samples)))).astype(np.float32)
     framed = np.pad(audio, FFT_SAMPLES // 2, mode="reflect")
-    slices = np.lib.stride_tricks.sliding_window_view(framed, FFT_SAMPLES)[::HOP_SAMPLES][:frames]
-    power = np.abs(np.fft.rfft(slices * _HANN, axis=1)).astype(np.float32) ** 2
+    reached = 1 + (len(samples) + FFT_SAMPLES // 2) // HOP_SAMPLES  # the rest hears silence
+    heard = min(frames, -(-reached // FRAMES_AT_ONCE) * FRAMES_AT_ONCE)
+    slices = np.lib.stride_tricks.sliding_window_view(framed, FFT_SAMPLES)[::HOP_SAMPLES][:heard]
+    spectrum = np.fft.rfft(slices * _HANN, axis=1)
+    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
     blocks = power.reshape(-1, FRAMES_AT_ONCE, power.shape[1])
-    mel = (blocks @ _filters(n_mels).T).reshape(frames, n_mels)
+    mel = np.zeros((frames, n_mels), np.float32)
+    mel[:heard] = (blocks @ _filters(n_mels).T).reshape(heard, n_mels)
     bels = np.log10(np.maximum(mel.T, QUIETEST))
     bels = np.maximum(bels, bels.max() - RANGE_BELS)
     return np.ascontiguousarray((bels + 4.0) / 4.0, dtype=np.float32)
