@@ -94,7 +94,7 @@ class CallSession:
             services.inference.load,
             services.metrics,
             beat=services.beat,
-            is_quiet=lambda: not self.call.windows.has_speech,
+            is_quiet=lambda: self.call.is_quiet,
         )
         self._actor.start()
 
@@ -147,6 +147,14 @@ class CallSession:
                 raise TypeError(f"call {self.id}: nobody carries out {effect!r}")
 
     def _transcribe(self, window: Window) -> None:
+        now_s = self._services.runtime.now_s
+        begun_s = now_s()
+
+        def started() -> None:
+            nonlocal begun_s
+            begun_s = now_s()
+            self._actor.tell(ev.InferenceStarted(window.number))
+
         def reply(transcript: Transcript | None, error: str) -> None:
             if transcript is None:
                 self._actor.tell(ev.InferenceFailed(window.number, error))
@@ -160,8 +168,8 @@ class CallSession:
                 window.end_s,
                 as_text(transcript.words),
             )
-            words, took_s = transcript.words, transcript.inference_s
-            self._actor.tell(ev.InferenceDone(window.number, words, took_s))
+            done = ev.InferenceDone(window.number, transcript.words, now_s() - begun_s)
+            self._actor.tell(done)
 
         self._services.metrics.windows.labels(window.cut.value).inc()
         self._services.inference.submit(
@@ -171,7 +179,7 @@ class CallSession:
             window.audio,
             eager=window.cut is Cut.EAGER,
             reply=reply,
-            started=lambda: self._actor.tell(ev.InferenceStarted(window.number)),
+            started=started,
         )
 
     def _forward(self, effect: ask.ForwardText) -> None:

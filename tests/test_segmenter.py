@@ -34,12 +34,13 @@ def span(
     *,
     fresh: int | None = None,
     quiet: int | None = None,
+    young: bool = False,
 ) -> Span:
     """A span given in frames, without context unless `fresh` is given; a pause is quiet."""
     fresh = start if fresh is None else fresh
     quiet = TAIL_FRAMES if quiet is None and cut is Cut.PAUSE else quiet or 0
     start, end, fresh, quiet = (frame * FRAME_SAMPLES for frame in (start, end, fresh, quiet))
-    return Span(start, end, cut, overlaps, fresh, quiet)
+    return Span(start, end, cut, overlaps, fresh, quiet, young)
 
 
 @pytest.fixture
@@ -156,12 +157,13 @@ def test_unseen_speech_counts_from_the_last_look_or_cut(segmenter: Segmenter) ->
 
 
 def test_a_fifth_of_a_second_by_itself_is_no_use() -> None:
-    """Where nothing was said before, 0.2 s are not worth a look; with context they are."""
-    segmenter = Segmenter(WindowSettings(context_s=6.0))
-    for first, unseen_s in ((True, 0.0), (False, 0.16)):
+    """Without context 0.2 s are not worth a look; what was said 6 s ago is none for a look."""
+    segmenter = Segmenter(WindowSettings(context_s=15.0, context_busy_s=6.0))
+    for silence, unseen_s in ((0, 0.0), (30, 0.16), (300, 0.0)):
+        heard(segmenter, 0, silence)
         heard(segmenter, 8)
-        assert (segmenter.is_alone, segmenter.unseen_s()) == (first, pytest.approx(unseen_s))
-        heard(segmenter, 42, 30)
+        assert segmenter.unseen_s() == pytest.approx(unseen_s)
+        heard(segmenter, 42, PAUSE)
 
 
 def test_nothing_to_look_at_in_silence(segmenter: Segmenter) -> None:
@@ -211,7 +213,7 @@ def test_a_look_at_a_young_utterance_has_little_context() -> None:
     heard(segmenter, 200, 15)
     heard(segmenter, 100, 15)
     heard(segmenter, 60)
-    assert segmenter.look() == span(210, 390, Cut.EAGER, fresh=325)
+    assert segmenter.look() == span(210, 390, Cut.EAGER, fresh=325, young=True)
     heard(segmenter, 10)
     assert segmenter.look() == span(0, 400, Cut.EAGER, fresh=325)
     assert heard(segmenter, 0, 15) == [span(0, 410, Cut.PAUSE, fresh=325)]

@@ -40,12 +40,17 @@ class Call:
         self.end_reason: EndReason | None = None  # the audio is over
         self.reading_paused = False
         self.load = 1.0  # of the inference contexts, when audio last arrived
-        self.look_cost = 0.0  # seconds of inference that a second of the last look took
+        self.look_cost = 0.0  # seconds that a second of the last look took
         self.within_chunk = False  # more audio is about to come
         self.window: Window | None = None  # taken, and not transcribed yet
         self.failures = 0  # of that window
         self.texts = 0  # forwarded
         self.words = 0  # in them
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody is heard to speak; in mode "chunk" nobody listens for that."""
+        return self.settings.windows.mode == "stream" and not self.windows.has_speech
 
     @property
     def draining(self) -> bool:

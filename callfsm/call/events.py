@@ -71,7 +71,8 @@ class InferenceStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class InferenceDone(Event):
-    """The words of a window, in the window's own time, and how long the engine took for them."""
+    """The words of a window, in the window's own time, and how long after InferenceStarted they
+    came: other windows of its batch count."""
 
     window: int
     words: tuple[Word, ...]

@@ -73,10 +73,8 @@ def never_connected(call: Call, _: Event) -> Iterator[Effect]:
 # ---------------------------------------------------------------- audio
 def hear(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
     """Append audio, and start to wait for a pause on the clock when somebody speaks."""
-    settings, load = call.settings.windows, event.load
-    call.windows.limit_context(
-        settings.context_at_s(load), settings.look_context_s(load, call.look_cost)
-    )
+    settings = call.settings.windows
+    call.windows.limit_context(settings.context_at_s(event.load))
     call.windows.append(event.samples)
     if event.chunk_s:
         call.windows.end_chunk(event.chunk_s)
@@ -150,13 +148,15 @@ def decide(call: Call) -> Iterator[Effect]:
     elif call.draining:
         yield Raise(ev.HeldWordsElapsed() if call.merger.held else ev.Drained())
     elif not call.within_chunk:
-        step_s = settings.look_step_s(call.load, is_alone=windows.is_alone)
-        if windows.unseen_s >= step_s:
+        begins_s = windows.young_from_s
+        is_first = begins_s is not None and not call.merger.has_committed_since(begins_s)
+        if windows.unseen_s >= settings.look_step_s(call.load, is_first=is_first):
             yield Raise(ev.CutDue())
 
 
 def take_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:
-    yield from _take(call, call.windows.take())
+    look_context_s = call.settings.windows.look_context_s(call.load, call.look_cost)
+    yield from _take(call, call.windows.take(look_context_s))
 
 
 def take_longer_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:

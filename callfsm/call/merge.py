@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from callfsm.call.reheard import heard_again
 from callfsm.call.segmenter import Cut
-from callfsm.call.settings import YOUNG_S, WindowSettings
+from callfsm.call.settings import WindowSettings
 from callfsm.call.windows import Window
 from callfsm.words import Word
 
@@ -28,6 +28,7 @@ ASTRAY = 0.02  # what such a pair counts, where one at the same time counts 1
 DOUBTFUL, DOUBT_S = 0.3, 1.5  # such a word is wrong half of the time, until so much follows it
 LIKELY = 0.5  # what looks with little context must give a word
 SURE, SURE_BEHIND_S = 0.8, 0.1  # so likely twice, a word is as right with less speech after it
+ONCE_BEHIND_S = 0.15  # after a sure word at the beginning of an utterance: it is heard once only
 QUIET_S = 0.1  # after so long without speech no word goes on; the detector itself is 60 ms late
 OUTSIDE_S = 1.0  # word times this far outside their window are no times
 REMEMBERED_WORDS = 96  # more than are spoken in the longest window (10 s at 5 words a second)
@@ -111,10 +112,15 @@ class Merger:
             confirmed, fresh = self._join(window, words)
         else:
             confirmed, fresh = self.held, words
-        sure = _undoubted(window, fresh[: max(agreed_on, self._final(window, fresh))])
+        at_once = _sure_at_once(window, fresh) if words else 0
+        sure = _undoubted(window, fresh[: max(agreed_on, at_once, self._final(window, fresh))])
         self._before = window.fresh_s, window.end_s
         self.held = fresh[sure:]
         return self._commit(confirmed + fresh[:sure])
+
+    def has_committed_since(self, at_s: float) -> bool:
+        """Whether a committed word ends after that time."""
+        return bool(self._committed) and self._committed[-1].end_s > at_s
 
     def settle(self) -> tuple[Word, ...]:
         """Commit what is held: nothing more will be heard of it."""
@@ -132,11 +138,11 @@ class Merger:
             return agreed(fresh, self.held)
         both = zip(fresh[: agreed(fresh[:-1], self.held)], self.held, strict=False)
         over = [now for now, _ in takewhile(lambda pair: self._is_over(window, *pair), both)]
-        if window.end_s - window.fresh_s < YOUNG_S:
-            has_begun = bool(self._committed) and self._committed[-1].end_s > window.fresh_s
-            at = 0 if has_begun else 1
-            over[at:] = takewhile(lambda word: word.probability >= LIKELY, over[at:])
-        return len(over)
+        if not window.is_young:
+            return len(over)
+        first = 0 if self.has_committed_since(window.fresh_s) else 1
+        likely = takewhile(lambda word: word.probability >= LIKELY, over[first:])
+        return len([*over[:first], *likely])
 
     def _is_over(self, window: Window, now: Word, before: Word) -> bool:
         """Whether enough was heard after a word that two passes agree on."""
@@ -210,6 +216,15 @@ class Merger:
     def _commit(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
         self._committed.extend(words)
         return words
+
+
+def _sure_at_once(window: Window, fresh: Sequence[Word]) -> int:
+    """How many words of a look at a young utterance need no second look."""
+    if not window.is_young:
+        return 0
+    until_s = window.end_s - ONCE_BEHIND_S
+    sure = takewhile(lambda word: word.probability >= SURE and word.end_s <= until_s, fresh)
+    return len(list(sure))
 
 
 def _undoubted(window: Window, words: Sequence[Word]) -> int:

@@ -7,7 +7,7 @@ clock and for the end of the call, does.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from callfsm.call.settings import YOUNG_S, WindowSettings
@@ -41,7 +41,8 @@ class Span:
 
     `overlaps` tells that the span before ended after `fresh`, in speech. What lies before `fresh`
     is context: earlier windows, heard again so that a short one is not judged alone. `quiet` of
-    its samples, at the end, are not speech.
+    its samples, at the end, are not speech. `young` is a look at the beginning of an utterance,
+    with little context.
     """
 
     start: int
@@ -50,6 +51,7 @@ class Span:
     overlaps: bool
     fresh: int
     quiet: int = 0
+    young: bool = False
 
 
 def _frames(seconds: float) -> int:
@@ -64,7 +66,6 @@ class Segmenter:
         "_context_busy",
         "_earlier",
         "_lead_in",
-        "_look_context",
         "_overlap",
         "_pause",
         "_window",
@@ -82,7 +83,7 @@ class Segmenter:
         self._window = _frames(settings.window_s)
         self._overlap = _frames(settings.overlap_s)
         self._pause = _frames(settings.pause_s)
-        self._context = self._look_context = _frames(settings.context_s)
+        self._context = _frames(settings.context_s)
         self._context_busy = _frames(settings.context_busy_s)
         self._lead_in = _frames(settings.lead_in_s)
         self._earlier: deque[int] = deque()  # starts of windows that can be context
@@ -125,8 +126,9 @@ class Segmenter:
             if self.run >= ONSET_FRAMES:
                 onset = self.heard - self.run
                 self.start = max(self.floor, onset - self._lead_in)
-                self.eager_at = onset if self._earlier else onset + EARLY_FRAMES
                 self.overlaps, self.unheard = False, True
+                is_alone = self._context_from(self.heard, self._young_context) is None
+                self.eager_at = onset + EARLY_FRAMES if is_alone else onset
             return None
         self.unheard = self.unheard or is_speech
         if self.silence >= self._pause:
@@ -136,9 +138,11 @@ class Segmenter:
         return None
 
     @property
-    def is_alone(self) -> bool:
-        """Whether an utterance is young, and nothing was said before it that could be context."""
-        return self._is_young and not self._earlier
+    def is_young(self) -> bool:
+        """Whether what is not cut yet is the beginning of an utterance."""
+        if self.start is None or self.overlaps:
+            return False
+        return self.heard - self.start < _frames(YOUNG_S)
 
     def unseen_s(self) -> float:
         """Seconds of uncut speech that came since the last look at it, or since the last cut."""
@@ -146,12 +150,12 @@ class Segmenter:
             return 0.0
         return max(0, self.heard - max(self.start, self.eager_at)) * FRAME_S
 
-    def limit_context(self, context_s: float, look_context_s: float) -> None:
-        """From now on spans, and looks, are at most this long together with their context."""
-        self._context, self._look_context = _frames(context_s), _frames(look_context_s)
+    def limit_context(self, context_s: float) -> None:
+        """From now on spans are at most this long together with their context."""
+        self._context = _frames(context_s)
 
-    def look(self) -> Span | None:
-        """The uncut speech so far, without cutting it.
+    def look(self, context_s: float | None = None) -> Span | None:
+        """The uncut speech so far, without cutting it; at most `context_s` with its context.
 
         While an utterance is young, with as little context as when the contexts are busy: most of
         the time a look takes is for words that were heard long ago.
@@ -159,10 +163,12 @@ class Segmenter:
         if self.start is None:
             return None
         self.eager_at = self.heard
-        context = self._look_context
-        if self._is_young:
-            context = min(context, self._context_busy)
-        return self._span(self.start, self.heard, Cut.EAGER, self.overlaps, context)
+        young = self.is_young
+        context = self._young_context if young else self._context
+        if context_s is not None:
+            context = min(context, _frames(context_s))
+        span = self._span(self.start, self.heard, Cut.EAGER, self.overlaps, context)
+        return replace(span, young=young)
 
     def flush(self, cut: Cut) -> Span | None:
         """Cut now; None when nothing was said since the last cut."""
@@ -183,13 +189,16 @@ class Segmenter:
         return span
 
     @property
-    def _is_young(self) -> bool:
-        if self.start is None or self.overlaps:
-            return False
-        return self.heard - self.start < _frames(YOUNG_S)
+    def _young_context(self) -> int:
+        return min(self._context, self._context_busy)
+
+    def _context_from(self, end: int, context: int) -> int | None:
+        """Where the context of a span to `end` begins, so that both are at most `context` long."""
+        return next((e for e in self._earlier if end - e <= context), None)
 
     def _span(self, start: int, end: int, cut: Cut, overlaps: bool, context: int) -> Span:
-        first = next((e for e in self._earlier if end - e <= context), start)
+        context_from = self._context_from(end, context)
+        first = start if context_from is None else context_from
         quiet = max(0, self.silence - (self.heard - end))
         return Span(
             first * FRAME_SAMPLES,

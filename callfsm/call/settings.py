@@ -7,6 +7,7 @@ from typing import Literal
 from callfsm.errors import ConfigError
 
 YOUNG_S = 1.4  # of an utterance, its lead-in included: the first words are wanted soon
+FIRST_STEP_S = 0.14  # of new speech between looks until such a word is there
 LOOK_S = 0.4  # so long a look may take; with more, words come late that were long agreed on
 SPENDABLE_LOAD = 0.6  # of the contexts' time; above it windows become cheaper
 
@@ -84,16 +85,18 @@ class WindowSettings:
         most_s = LOOK_S / look_cost if look_cost > 0 else inf
         return min(self.context_at_s(load), max(self.context_busy_s, most_s))
 
-    def look_step_s(self, load: float, *, is_alone: bool = False) -> float:
+    def look_step_s(self, load: float, *, is_first: bool = False) -> float:
         """New speech between looks when `load` of the contexts' time is in use; inf for none.
 
         Looks take what is spare: with half of the time in use the step is twice as long, and with
-        all of it only full, pause and end cuts remain. A call's first words are wanted soon: for
-        them the step stays as it is up to SPENDABLE_LOAD.
+        all of it only full, pause and end cuts remain. The first words of an utterance are wanted
+        soon: for them it is FIRST_STEP_S up to SPENDABLE_LOAD.
         """
-        if is_alone and load <= SPENDABLE_LOAD:
-            load = 0.0
-        return self.eager_step_s / (1.0 - load) if self.eager_step_s and load < 1.0 else inf
+        if not self.eager_step_s or load >= 1.0:
+            return inf
+        if is_first and load <= SPENDABLE_LOAD:
+            return min(FIRST_STEP_S, self.eager_step_s)
+        return self.eager_step_s / (1.0 - load)
 
 
 @dataclass(frozen=True, slots=True)

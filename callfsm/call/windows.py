@@ -35,6 +35,7 @@ class Window:
     overlaps: bool  # whether it begins with audio that the window before ended with
     fresh_s: float  # what lies before is context: utterances that earlier windows heard
     quiet_s: float = 0.0  # without speech, at its end
+    is_young: bool = False  # a look at the beginning of an utterance, with little context
 
     @property
     def end_s(self) -> float:
@@ -132,13 +133,15 @@ class WindowBuffer:
         return self._segmenter.unseen_s()
 
     @property
-    def is_alone(self) -> bool:
-        """Whether the window that grows is young, and has nothing before it for context."""
-        return self._segmenter.is_alone
+    def young_from_s(self) -> float | None:
+        """Where the window that grows begins, while it is the beginning of an utterance."""
+        if not self._segmenter.is_young:
+            return None
+        return self._segmenter.waits_from / SAMPLE_RATE_HZ
 
-    def limit_context(self, context_s: float, look_context_s: float) -> None:
-        """From now on windows, and looks, are at most this long together with their context."""
-        self._segmenter.limit_context(context_s, look_context_s)
+    def limit_context(self, context_s: float) -> None:
+        """From now on windows are at most this long together with their context."""
+        self._segmenter.limit_context(context_s)
 
     def append(self, samples: NDArray[np.float32]) -> None:
         """Add float32 samples, shape (n,), -1..1, of any number."""
@@ -183,16 +186,17 @@ class WindowBuffer:
         self.append(np.zeros(missing_samples, np.float32))
         self._keep(self._segmenter.flush(Cut.END))
 
-    def take(self) -> Window:
+    def take(self, look_context_s: float | None = None) -> Window:
         """The next window, complete or else as far as it has grown. IndexError when there is none.
 
+        One that still grows is at most `look_context_s` long together with its context.
         When the buffer is full it is everything that waits, as one window: a longer window costs
         less per second than two.
         """
         if self.is_full:
             self._merge_all()
         elif not self._spans:
-            self._keep(self._segmenter.look())
+            self._keep(self._segmenter.look(look_context_s))
         return self._take(self._spans.pop(0))
 
     @property
@@ -239,7 +243,16 @@ class WindowBuffer:
         start_s, fresh_s, quiet_s = (
             at / SAMPLE_RATE_HZ for at in (span.start, span.fresh, span.quiet)
         )
-        return Window(self._taken, start_s, audio, span.cut, span.overlaps, fresh_s, quiet_s)
+        return Window(
+            self._taken,
+            start_s,
+            audio,
+            span.cut,
+            span.overlaps,
+            fresh_s,
+            quiet_s,
+            is_young=span.young,
+        )
 
     def _ends_quietly(self) -> bool:
         return self._segmenter.silence * FRAME_S >= self._settings.chunk_tail_s

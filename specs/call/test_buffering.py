@@ -1,5 +1,9 @@
 """buffering: listening, and collecting the next window."""
 
+from collections.abc import Callable
+
+import pytest
+
 from callfsm.call import events as ev
 from callfsm.call.effects import AbandonInference, EndCall, ForwardText, Note, Transcribe
 from callfsm.call.events import EndReason
@@ -96,7 +100,8 @@ def test_context_under_load() -> None:
     assert lengths_s == [13.0, 9.0]
 
 
-def test_slow_looks_hear_less() -> None:
+@pytest.mark.parametrize("order", [lambda *both: both, lambda *both: both[::-1]])
+def test_slow_looks_hear_less(order: Callable[..., tuple[ev.Event, ...]]) -> None:
     """Where a look took long, the next hears less of what was said before: what takes 0.4 s."""
     talk = WindowSettings(window_s=5.0, context_s=15.0, context_busy_s=6.0)
     lengths_s = []
@@ -104,8 +109,8 @@ def test_slow_looks_hear_less() -> None:
         call = buffering(talk).after(heard(5.0, load=0.0), done(1, ""))
         for number in (2, 3):
             call.after(heard(4.0, load=0.0), done(number, ""))
-        call.after(heard(1.0, load=0.0), ev.InferenceDone(4, (), took_s))
-        call.after(heard(0.5, load=0.0))
+        look_done = ev.InferenceDone(4, (), took_s)
+        call.after(heard(1.0, load=0.0), *order(look_done, heard(0.5, load=0.0)))
         window = call.the(Transcribe).window
         lengths_s.append(window.end_s - window.start_s)
     assert lengths_s == [14.5, 10.5, 2.5]
@@ -152,24 +157,24 @@ def test_cut_due() -> None:
 
 # ---------------------------------------------------------------- looking ahead
 def test_eager_look() -> None:
-    """While the contexts are idle, a window that still grows is looked at, first after 0.4 s."""
-    call = buffering().after(heard(0.38, load=0.0)).when(heard(0.02, load=0.0))
-    assert asked(call) == (Cut.EAGER, 0.0, 0.4)
+    """While the contexts are idle, a window that still grows is looked at, first after 0.34 s."""
+    call = buffering().after(heard(0.32, load=0.0)).when(heard(0.02, load=0.0))
+    assert asked(call) == (Cut.EAGER, 0.0, 0.34)
 
 
 def test_quiet_is_nothing_to_look_at() -> None:
     """What counts for a look begins with the first sound, not with the quiet kept before it."""
-    call = buffering().after(quiet(1.0)).when(heard(0.38, load=0.0))
+    call = buffering().after(quiet(1.0)).when(heard(0.32, load=0.0))
     call.then("buffering", WAIT_FOR_PAUSE).when(heard(0.02, load=0.0))
-    assert asked(call)[::2] == (Cut.EAGER, 1.4)
+    assert asked(call)[::2] == (Cut.EAGER, 1.34)
 
 
 def test_look_with_context() -> None:
-    """After the first utterance of a call, the next are looked at from 0.2 s on."""
+    """Where something was said just before, the next utterance is looked at from 0.14 s on."""
     call = buffering(WindowSettings(context_s=6.0)).after(heard(1.0), quiet(0.3), done(1, ""))
-    call.when(heard(0.18, load=0.0)).then("buffering", WAIT_FOR_PAUSE)
+    call.when(heard(0.12, load=0.0)).then("buffering", WAIT_FOR_PAUSE)
     call.when(heard(0.02, load=0.0))
-    assert asked(call) == (Cut.EAGER, 1.2, 1.5)
+    assert asked(call) == (Cut.EAGER, 1.2, 1.44)
 
 
 def test_load_widens_the_step() -> None:
@@ -180,12 +185,20 @@ def test_load_widens_the_step() -> None:
     assert asked(call) == (Cut.EAGER, 0.0, 2.0)
 
 
-def test_first_words_of_a_call_are_wanted_soon() -> None:
-    """They are looked at every 0.2 s up to a load of 60 %."""
-    call = buffering().after(heard(0.38, load=0.6)).when(heard(0.02, load=0.6))
-    assert asked(call) == (Cut.EAGER, 0.0, 0.4)
+def test_first_words_are_wanted_soon() -> None:
+    """Until the first word of an utterance is there, looks are 0.14 s apart up to 60 % load."""
+    call = buffering().after(heard(0.34, load=0.6), done(1, ""))
+    assert asked(call.when(heard(0.14, load=0.6))) == (Cut.EAGER, 0.0, 0.48)
     busy = buffering().after(heard(0.98, load=0.75)).when(heard(0.02, load=0.75))
     assert asked(busy) == (Cut.EAGER, 0.0, 1.0)
+
+
+def test_after_the_first_word_looks_are_rarer() -> None:
+    """Once it is committed the step is the usual one, at 60 % load 0.5 s."""
+    call = buffering().after(heard(0.7, load=0.6), done(1, "yes sir"), ev.TextAccepted(1))
+    call.when(heard(0.48, load=0.6)).then("buffering", WAIT_FOR_PAUSE)
+    call.when(heard(0.02, load=0.6))
+    assert asked(call) == (Cut.EAGER, 0.0, 1.2)
 
 
 def test_no_eager_look_at_saturation() -> None:
@@ -210,10 +223,10 @@ def test_failed_look() -> None:
 
 def test_second_look_sees_the_whole_window() -> None:
     """The second look is due 0.2 s later, and sees the window from its start."""
-    call = buffering().after(heard(1.0, load=0.0), done(1, "one two"))
+    call = buffering().after(heard(1.5, load=0.0), done(1, "one two", 0.2))
     call.when(heard(0.1, load=0.0)).then("buffering", WAIT_FOR_PAUSE)
     call.when(heard(0.1, load=0.0))
-    assert asked(call) == (Cut.EAGER, 0.0, 1.2)
+    assert asked(call) == (Cut.EAGER, 0.0, 1.7)
 
 
 # ---------------------------------------------------------------- words held back

@@ -108,14 +108,21 @@ def test_doubtful_words_wait_for_what_follows() -> None:
 
 def test_look_ahead_holds_its_words() -> None:
     """The first look at a growing window forwards nothing: its words may change."""
-    call = buffering().after(heard(1.0, load=0.0)).when(done(1, "one two"))
+    call = buffering().after(heard(1.5, load=0.0)).when(done(1, "one two", 0.2))
     call.then("buffering", HOLD)
+
+
+def test_first_words_of_an_utterance() -> None:
+    """A look at the first 1.4 s forwards what it is sure of, but for what was just said."""
+    call = buffering().after(heard(0.9, load=0.0)).when(done(1, "one two"))
+    call.then("forwarding", HOLD, ForwardText(1, words("one")))
 
 
 def test_two_looks_that_agree() -> None:
     """Words that two looks at a growing window agree on are forwarded."""
-    call = buffering().after(heard(1.0, load=0.0), done(1, "one two"), heard(1.0, load=0.0))
-    call.when(done(2, "one two three"))
+    look = done(1, "one two", 0.2)
+    call = buffering().after(heard(1.5, load=0.0), look, heard(1.0, load=0.0))
+    call.when(done(2, "one two three", 0.2))
     assert forwarded(call) == "one two"
 
 
