@@ -1,5 +1,6 @@
 """What the benchmarks make of what they measured; no model and no server runs here."""
 
+import sys
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -7,11 +8,13 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from gevent import subprocess
 from typer.testing import CliRunner
 
 from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call.events import AudioReceived, InferenceDone, TextAccepted
 from callfsm.call.settings import CallSettings
+from callfsm.errors import CallfsmError
 from callfsm.inference.engine import AudioWindow
 from callfsm.record.log import Header, Log, RecordedTurn
 from service.bench.accuracy import CLEAN, CONTINUOUS, Accuracy, minutes_as_s
@@ -44,6 +47,7 @@ from service.speech.latency import (
 )
 from service.speech.wer import WordErrors
 from service.trial.play import CallResult, Played, Trial, look
+from service.trial.server_process import ServerProcess
 
 SECOND = np.full(SAMPLE_RATE_HZ, 0.1, np.float32)
 QUIET_SECOND = np.zeros(SAMPLE_RATE_HZ, np.float32)
@@ -366,6 +370,18 @@ class TestOverload:
         names = ("calls", "let_in_at_once", "let_in_later", "never_let_in", "refused")
         assert [figures[name] for name in names] == [4, 2, 1, 1, {"late": 2.0}]
         assert figures["periods"]["from 10 s after"]["p95_s"] == 1.0
+
+
+def test_a_server_that_died_is_told_with_its_last_words(tmp_path: Path) -> None:
+    """Its log is gone with the trial's directory, so the error has the end of it."""
+    log = tmp_path / "server.log"
+    log.write_text("INFO ready\nGGML_ASSERT failed\n")
+    server = ServerProcess(tmp_path / "whisper_talk.db", 9001, 8083, log)
+    server._process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    server._process.wait()
+    server._http = ("127.0.0.1", free_base_port(1))
+    with pytest.raises(CallfsmError, match=r"exit code 3; its last words: .*GGML_ASSERT failed"):
+        server.metrics()
 
 
 class TestOverhead:

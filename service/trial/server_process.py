@@ -107,9 +107,19 @@ class ServerProcess:
             for sample in samples
         }
 
+    def _why_unreachable(self, error: OSError) -> str:
+        code = self._process.poll()
+        if code is None:
+            return f"the server does not answer: {error}"
+        lines = self.log.read_text(errors="replace").strip().splitlines()[-3:]
+        return f"the server has ended with exit code {code}; its last words: {' / '.join(lines)}"
+
     def _get(self, path: str) -> bytes:
         connection = http.client.HTTPConnection(*self._http)
-        connection.sock = socket.create_connection(self._http, timeout=5.0)
+        try:
+            connection.sock = socket.create_connection(self._http, timeout=5.0)
+        except OSError as error:
+            raise CallfsmError(self._why_unreachable(error)) from error
         try:
             connection.request("GET", path)
             return connection.getresponse().read()
