@@ -21,6 +21,7 @@ from specs.call.scenes import (
     STALE_FAILURE,
     STALE_RESULT,
     TWELVE,
+    a_call,
     asked,
     buffering,
     chunk,
@@ -78,6 +79,12 @@ def test_chunk_without_hangover() -> None:
     """A speech chunk that ends in mid-speech is cut: nothing comes before the next is complete."""
     call = buffering().when(chunk(1.0, hangover_s=0.0))
     assert asked(call) == (Cut.STALL, 0.0, 1.0)
+
+
+def test_mode_chunk_is_never_quiet() -> None:
+    """In mode "chunk" nobody listens for speech, so nobody is quiet: audio is read as it comes."""
+    quiet_call, heard_call = a_call(), a_call(WindowSettings(mode="chunk"))
+    assert (quiet_call.is_quiet, heard_call.is_quiet) == (True, False)
 
 
 def test_no_look_within_a_chunk() -> None:
