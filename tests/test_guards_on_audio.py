@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -107,26 +109,42 @@ def transcriber_of() -> Iterator[Callable[[MakeEngine], Transcriber]]:
 
 @dataclass(frozen=True)
 class Trigger:
-    """Sounds of which one or more are to end in these guards, and what is then left."""
+    """Sounds of which one or more are to end in these guards, and what is then left.
+
+    A text runs away for next to nothing, so which sound does it depends on the processor, too: int8
+    products are summed in other orders. Where that was seen there are several kinds of sounds.
+    """
 
     engine: MakeEngine
     guards: str  # the last that act, in order
     sounds: Callable[[], Iterable[Samples]]
-    left: str = ""
+    left: str = ""  # or another of these, by " | "
     is_look: bool = False
 
     def __str__(self) -> str:
         return f"{self.engine.__name__}: {self.guards}"
 
 
-def again(text: str, times: int, *gaps_s: float) -> Callable[[], Iterable[Samples]]:
+Sounds = Callable[[], Iterable[Samples]]
+
+
+def again(text: str, times: int, *gaps_s: float) -> Sounds:
     return lambda: over_and_over(text, times, gaps_s)
+
+
+def any_of(*kinds: Sounds) -> Sounds:
+    return lambda: chain.from_iterable(kind() for kind in kinds)
 
 
 TRIGGERS = (
     Trigger(ctranslate2, "silence", lambda: [noise.silence(2.0)]),
     Trigger(ctranslate2, "no_speech", lambda: hold_music("strings", (3.0,), (1, 2, 3))),
-    Trigger(ctranslate2, "token_cap retried", again("Goodbye.", 2, 0.0, 0.05), "Goodbye goodbye"),
+    Trigger(
+        ctranslate2,
+        "token_cap retried",
+        again("Goodbye.", 2, 0.0, 0.02, 0.05, 0.1),
+        "Goodbye goodbye",
+    ),
     Trigger(
         ctranslate2,
         "token_cap retried repeated_ngram dropped",
@@ -143,15 +161,24 @@ TRIGGERS = (
         again("Come on.", 3, 0.0, 0.04, 0.08),
         "Come on come on come on",
     ),
-    Trigger(ctranslate2, "too_fast retried too_fast dropped", lambda: hurried(2.5, 5.0)),
+    Trigger(
+        ctranslate2,
+        "too_fast retried too_fast dropped",
+        any_of(*(partial(hurried, *at) for at in ((2.5, 5.0), (2.3, 4.0), (2.6, 3.5), (2.8, 3.5)))),
+    ),
     Trigger(
         ctranslate2,
         "improbable retried improbable dropped",
-        lambda: ringing((5.5, 6.0, 6.5), late_s=2.5),
+        any_of(*(partial(ringing, (5.5, 6.0, 6.5), late_s=late_s) for late_s in (2.5, 3.5))),
     ),
     Trigger(ctranslate2, "retried no_speech", lambda: squeaked(2.5, 5.0)),
     Trigger(ctranslate2, "token_cap look_dropped", again("No.", 8, 0.0, 0.1, 0.2), is_look=True),
-    Trigger(ctranslate2, "overrun", again("Nineteen.", 3, 0.1, 0.15), "nineteen nineteen nineteen"),
+    Trigger(
+        ctranslate2,
+        "overrun",
+        any_of(again("Nineteen.", 3, 0.1, 0.15), again("Goodbye.", 3, 0.0), again("Wait.", 2, 0.0)),
+        "nineteen nineteen nineteen | goodbye goodbye goodbye | wait wait",
+    ),
     Trigger(whisper_cpp, "silence", lambda: [noise.silence(2.0)]),
     Trigger(whisper_cpp, "annotation", lambda: hold_music("strings", (3.8,), (4806, 4807, 4808))),
     Trigger(whisper_cpp, "token_cap retried", again("Seven.", 3, 0.1, 0.2), "seven seven seven"),
@@ -195,7 +222,8 @@ def test_a_guard_acts_and_is_counted(
     left = [as_text(t.words) for t in transcripts if t.guards[-len(expected) :] == expected]
     assert left, [t.guards for t in transcripts]
     if trigger.left:
-        assert min(word_errors(trigger.left, text).wer for text in left) == 0
+        said = trigger.left.split(" | ")
+        assert min(word_errors(each, text).wer for each in said for text in left) == 0
     else:
         assert set(left) == {""}
 
