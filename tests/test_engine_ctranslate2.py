@@ -214,13 +214,13 @@ def test_no_batch_is_larger_than_the_largest(directory: Path) -> None:
 
 def test_a_text_is_capped_by_its_own_length_whatever_its_mates_are(directory: Path) -> None:
     """The cap of a short window holds beside a long one too, and the capped text is doubted."""
-    runaway = range(100, 100 + token_cap(6.0) - 2)
+    runaway = range(100, 100 + token_cap(8.0) - 2)
     model = FakeModel([], again=[5])
-    for windows in ([sound(0.1, 1.0)], [sound(0.1, 1.0), sound(0.2, 6.0)]):
+    for windows in ([sound(0.1, 1.0)], [sound(0.1, 1.0), sound(0.2, 8.0)]):
         model.texts = [list(runaway), [7]]
         first = engine_of(directory, model).transcribe(windows)[0]
         assert (as_text(first.words), first.guards) == ("w5", ("token_cap", "retried"))
-    assert model.caps == [token_cap(6.0), token_cap(1.0)]
+    assert model.caps == [token_cap(8.0), token_cap(1.0)]
     assert model.batches[-1] == (1, FULL_FRAMES)
 
 

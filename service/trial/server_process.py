@@ -54,8 +54,7 @@ class ServerProcess:
         ready = READY.match(self.ready_line)
         if ready is None:
             self._process.wait()
-            lines = self.log.read_text(errors="replace").strip().splitlines()
-            raise CallfsmError(f"the server did not start: {lines[-1] if lines else 'no reason'}")
+            raise CallfsmError(f"the server did not start: {self._last_words(1)}")
         self.udp_port = int(ready["udp"])
         self._http = (ready["host"], int(ready["http"]))
         return self
@@ -111,8 +110,11 @@ class ServerProcess:
         code = self._process.poll()
         if code is None:
             return f"the server does not answer: {error}"
-        lines = self.log.read_text(errors="replace").strip().splitlines()[-3:]
-        return f"the server has ended with exit code {code}; its last words: {' / '.join(lines)}"
+        return f"the server has ended with exit code {code}; its last words: {self._last_words(3)}"
+
+    def _last_words(self, lines: int) -> str:
+        said = self.log.read_text(errors="replace").strip().splitlines()
+        return " / ".join(said[-lines:]) or "no reason"
 
     def _get(self, path: str) -> bytes:
         connection = http.client.HTTPConnection(*self._http)
