@@ -79,8 +79,8 @@ def _ungated(network: SileroNetwork, enter: float) -> SpeechDetector:
         nonlocal state
         heard[0, :CONTEXT_SAMPLES] = heard[0, -CONTEXT_SAMPLES:]
         heard[0, CONTEXT_SAMPLES:] = samples
-        probability, state = network.listen(heard, state)
-        return probability
+        probabilities, state = network.listen(heard, state)
+        return float(probabilities[0])
 
     return Chunked(score, enter)
 

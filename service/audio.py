@@ -72,8 +72,10 @@ class AudioConnection:
         *,
         beat: Beat,
         is_quiet: Callable[[], bool],
+        passed_on: Callable[[Samples], None],
     ) -> None:
-        """`load` is that of the contexts, 0..1; `is_quiet` tells that nobody speaks."""
+        """`load` is that of the contexts, 0..1; `is_quiet` tells that nobody speaks. `passed_on` is
+        called with the samples of each event that the mailbox has taken."""
         self._call_id = call_id
         self._address = address
         self._mailbox = mailbox
@@ -81,6 +83,7 @@ class AudioConnection:
         self._metrics = metrics
         self._beat = beat
         self._is_quiet = is_quiet
+        self._passed_on = passed_on
         self._may_read = Signal()
         self._may_read.set()
         self._echoes: list[str] = []
@@ -205,6 +208,7 @@ class AudioConnection:
         self._metrics.audio_s.inc(len(samples) / SAMPLE_RATE_HZ)
         chunk_s = 0.0 if self._chunk_samples else self._chunk_s
         self._offer(ev.AudioReceived(samples, chunk_s, self._load()))
+        self._passed_on(samples)
 
     def _beats(self) -> int:
         """How many beats from read to read. Silence can wait; and a busy server reads less often,

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from callfsm.call import effects as ask
 from callfsm.call import events as ev
 from callfsm.call.call import Call
+from callfsm.call.companding import to_pcm16
 from callfsm.call.segmenter import Cut
 from callfsm.call.settings import CallSettings
-from callfsm.call.speech import SpeechDetector
+from callfsm.call.speech import ForesightedDetector, SpeechDetector
 from callfsm.call.table import call_machine
 from callfsm.call.windows import Window
 from callfsm.fsm.actor import Actor, Runtime
@@ -76,6 +80,9 @@ class CallSession:
         self._services = services
         self._ended = ended
         machine, detector = call_machine, services.make_detector()
+        self._foresight: ForesightedDetector | None = None
+        if services.settings.windows.mode == "stream" and isinstance(detector, ForesightedDetector):
+            self._foresight = detector
         if services.recording is not None:
             recorder = services.recording.call(call_id, services.settings, detector)
             machine, detector = recorder.machine, recorder.detector
@@ -95,6 +102,7 @@ class CallSession:
             services.metrics,
             beat=services.beat,
             is_quiet=lambda: self.call.is_quiet,
+            passed_on=self._passed_on,
         )
         self._actor.start()
 
@@ -122,6 +130,11 @@ class CallSession:
         """Listen no more, and finish what was heard."""
         self._audio.stop_reading()
         self._actor.tell(ev.StreamEnded(ev.EndReason.SHUTDOWN))
+
+    def _passed_on(self, samples: NDArray[np.float32]) -> None:
+        """Before the call's turn comes, its samples can be heard together with other calls'."""
+        if self._foresight is not None:
+            self._foresight.expect(to_pcm16(samples).astype("<i2", copy=False).tobytes())
 
     def _perform(self, effect: Effect) -> None:
         match effect:

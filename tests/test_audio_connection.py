@@ -1,7 +1,7 @@
 """What one read brings is one event for the call."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import gevent
@@ -15,7 +15,7 @@ from callfsm.fsm.table import Event
 from service.audio import AudioConnection
 from service.beat import Beat
 from service.metrics import Metrics
-from service.wire import END_OF_STREAM, encode
+from service.wire import END_OF_STREAM, Samples, encode
 
 WAIT_S = 5.0  # only a test that fails waits so long
 FRAME = np.full(320, 0.25, "<f4")
@@ -75,7 +75,11 @@ class HeldBeat(CountedBeat):
 
 @contextmanager
 def connected(
-    box: Box, beat: Beat | None = None, *, quiet: bool = False, load: float = 0.0
+    box: Box,
+    beat: Beat | None = None,
+    *,
+    quiet: bool = False,
+    load: float = 0.0,
 ) -> Iterator[socket.socket]:
     """The far end of call 7's audio connection."""
     with connection_of(box, beat, quiet=quiet, load=load) as (_, far):
@@ -84,7 +88,12 @@ def connected(
 
 @contextmanager
 def connection_of(
-    box: Box, beat: Beat | None = None, *, quiet: bool = False, load: float = 0.0
+    box: Box,
+    beat: Beat | None = None,
+    *,
+    quiet: bool = False,
+    load: float = 0.0,
+    passed_on: Callable[[Samples], None] = lambda _: None,
 ) -> Iterator[tuple[AudioConnection, socket.socket]]:
     """Call 7's audio connection, and the far end."""
     with socket.socket() as listener:
@@ -99,6 +108,7 @@ def connection_of(
             Metrics(),
             beat=beat or CountedBeat(),
             is_quiet=lambda: quiet,
+            passed_on=passed_on,
         )
         connection.connect()
         far, _ = listener.accept()
@@ -116,6 +126,22 @@ def test_frames_that_came_together_are_one_event() -> None:
     assert box.audio == [(1280, 0.02)]
     assert box.events[-1] == StreamEnded(EndReason.END_OF_STREAM)
     assert isinstance(box.events[0], AudioConnected)
+
+
+def test_what_the_call_was_told_is_passed_on_once() -> None:
+    """All of it and in order, after the mailbox has taken it."""
+    box, lengths = Box(), []
+
+    def passed_on(samples: Samples) -> None:
+        lengths.append(len(samples))
+        assert [samples for samples, _ in box.audio] == lengths
+
+    with connection_of(box, passed_on=passed_on) as (_, far):
+        far.sendall(
+            encode(b"7") + encode(CHUNK.tobytes()) + encode(FRAME.tobytes()) + END_OF_STREAM
+        )
+        box.await_end()
+    assert sum(lengths) == 16_320
 
 
 def test_a_speech_chunk_ends_an_event() -> None:

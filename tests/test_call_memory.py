@@ -47,7 +47,14 @@ def buffering_call(number: int, network: SileroNetwork, runtime: SimulatedRuntim
         number, call_machine, call, runtime=runtime, perform=perform, crashed=_raise
     )
     connection = AudioConnection(
-        number, ("127.0.0.1", 9001), actor, lambda: 0.0, METRICS, beat=BEAT, is_quiet=lambda: True
+        number,
+        ("127.0.0.1", 9001),
+        actor,
+        lambda: 0.0,
+        METRICS,
+        beat=BEAT,
+        is_quiet=lambda: True,
+        passed_on=lambda _: None,
     )
     actor.start()
     actor.tell(ev.Registered())

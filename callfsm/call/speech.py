@@ -4,7 +4,7 @@ It costs 2 us a frame, but takes music, tones and loud noise for speech: by itse
 roll-back, and otherwise the gate before `silero`. docs/speech-detection.md compares them.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import webrtcvad
 
@@ -20,6 +20,19 @@ class SpeechDetector(Protocol):
 
     def is_speech(self, frame: bytes) -> bool:
         """`frame`: 320 samples of 16-bit little-endian mono PCM at 16 kHz."""
+
+
+@runtime_checkable
+class ForesightedDetector(SpeechDetector, Protocol):
+    """One that can hear ahead, which costs less for many calls at once; it answers the same.
+
+    But where a call is over with audio still on its way to it: its last frame, which is filled up
+    with silence, may be answered from that audio.
+    """
+
+    def expect(self, pcm: bytes) -> None:
+        """What `is_speech` will be asked about after all that was expected before: any number of
+        samples of the same format."""
 
 
 class WebRtcDetector:
