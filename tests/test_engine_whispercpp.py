@@ -22,6 +22,7 @@ from service.engines.decoding import (
     audio_context,
     first_pass,
     padded,
+    second_pass,
     token_cap,
 )
 from service.engines.fake import ScriptedEngine
@@ -58,6 +59,9 @@ def test_context_covers_the_audio_in_whole_steps(duration_s: float) -> None:
         context = audio_context(duration_s, flash=flash)
         assert context == FULL_CONTEXT or context % step == 0
         assert context == FULL_CONTEXT or context >= 50 * duration_s + 64
+        careful = second_pass(duration_s, flash=flash).audio_context
+        assert careful == FULL_CONTEXT or careful % step == 0
+        assert careful == FULL_CONTEXT or careful >= context + 256
 
 
 def test_a_longer_window_may_hold_more_tokens() -> None:
@@ -232,6 +236,9 @@ def test_sizes_are_read_from_the_file(model_file: Path) -> None:
 # --- the engine around a fake context ------------------------------------------------------------
 
 
+FIRST_TIMESTAMP = 50_363
+
+
 class FakeContext:
     """A context that gives out texts; it knows what was asked of it."""
 
@@ -239,6 +246,7 @@ class FakeContext:
         self.texts = texts
         self.on_gpu = on_gpu
         self.asked: list[Decoding] = []
+        self.heard_s: list[float] = []
         self.freed = False
 
     def decode(
@@ -249,10 +257,16 @@ class FakeContext:
     ) -> Decoded:
         self.asked.append(decoding)
         text = self.texts.pop(0) if self.texts else ""
+        self.heard_s.append(len(samples) / SAMPLE_RATE_HZ)
         if text == "<fails>":
             raise EngineError("whisper.cpp failed to transcribe: status -6")
+        words, breaks_off, at_s = text.partition(" breaks off at ")
+        end = FIRST_TIMESTAMP + round(50 * float(at_s or 0.0))
         return Decoded(
-            tuple(Token(f" {t}".encode(), 0.9, None) for t in text.split()), text == "<capped>"
+            tuple(Token(f" {t}".encode(), 0.9, None) for t in words.split()),
+            text == "<capped>",
+            (1, 2, end, end) if breaks_off else (1, 2, FIRST_TIMESTAMP),
+            FIRST_TIMESTAMP,
         )
 
     def free(self) -> None:
@@ -272,6 +286,7 @@ def engine_of(
     )
     engine.load()
     context.asked.clear()
+    context.heard_s.clear()
     return engine, context
 
 
@@ -284,13 +299,34 @@ def test_a_plausible_text_takes_one_pass(model_file: Path) -> None:
     assert context.asked == [first_pass(2.0, flash=False)]
 
 
-def test_a_doubted_text_is_read_again_with_full_context(model_file: Path) -> None:
+def test_a_doubted_text_is_read_again_with_more_context(model_file: Path) -> None:
     """The second reading wins, and the counters learn of it."""
     engine, context = engine_of(model_file, "go to go to go to go to", "go to sleep")
     (transcript,) = engine.transcribe([SOUND])
     assert as_text(transcript.words) == "go to sleep"
     assert transcript.guards == ("repeated_ngram", "retried")
-    assert context.asked[1].audio_context == FULL_CONTEXT
+    assert context.asked == [first_pass(2.0, flash=False), second_pass(2.0, flash=False)]
+
+
+def test_a_text_that_breaks_off_is_read_on(model_file: Path) -> None:
+    """By the same kind of pass, from the time it names, until half a second is left."""
+    engine, context = engine_of(
+        model_file, "one two breaks off at 0.8", "three breaks off at 0.9", "never heard"
+    )
+    (transcript,) = engine.transcribe([SOUND])
+    assert as_text(transcript.words) == "one two three"
+    assert context.heard_s == [2.0, pytest.approx(1.2)]
+    assert context.asked == [first_pass(2.0, flash=False), first_pass(1.2, flash=False)]
+
+
+def test_a_doubted_text_is_read_on_in_its_second_reading(model_file: Path) -> None:
+    """What is left of the window gets the careful pass, too."""
+    engine, context = engine_of(
+        model_file, "go to go to go to go to", "go breaks off at 0.8", "to sleep"
+    )
+    (transcript,) = engine.transcribe([SOUND])
+    assert as_text(transcript.words) == "go to sleep"
+    assert context.asked[1:] == [second_pass(2.0, flash=False), second_pass(1.2, flash=False)]
 
 
 def test_a_look_in_doubt_is_not_read_again(model_file: Path) -> None:
@@ -577,6 +613,32 @@ def test_abort_ends_a_running_inference(engine: WhisperCppEngine) -> None:
     assert engine.transcribe([window])[0].words
 
 
+def test_no_cap_is_beyond_where_a_decoder_stops_by_itself() -> None:
+    """whisper.cpp after 220 tokens: nobody would know that the text ran away."""
+    assert first_pass(30.0, flash=False).max_tokens == token_cap(31.0) < 220
+
+
+@pytest.mark.model
+def test_a_text_that_breaks_off_near_the_end_of_its_window_ends_no_process(
+    engine: WhisperCppEngine,
+) -> None:
+    """Of what was left there the library once made an assertion that fails, one window in 3 000."""
+    if not prompts.available():
+        pytest.skip("needs the Debian package asterisk-core-sounds-en-wav")
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from callfsm.inference.engine import AudioWindow\n"
+        "from service.bench.calls import conversations\n"
+        "from service.engines.whispercpp import GpuSettings, WhisperCppEngine\n"
+        "engine = WhisperCppEngine(Path(sys.argv[1]), gpu=GpuSettings('off'))\n"
+        "engine.load()\n"
+        "said = conversations(3, 65.0, seed=5)[2].samples[round(60.7652 * 16_000) :]\n"
+        "engine.transcribe([AudioWindow(said[: round(2.2458 * 16_000)])])\n"
+    )
+    done = _run(program, engine.model_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.model
 def test_the_interpreter_exits_cleanly_with_a_loaded_engine(engine: WhisperCppEngine) -> None:
     """The library's log callback must not outlive Python; nothing is written to stderr either."""
@@ -586,14 +648,19 @@ def test_the_interpreter_exits_cleanly_with_a_loaded_engine(engine: WhisperCppEn
         "engine = WhisperCppEngine(Path(sys.argv[1]), gpu=GpuSettings('off'))\n"
         "engine.load()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(engine.model_path)],
+    done = _run(program, engine.model_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def _run(program: str, model_path: Path) -> "subprocess.CompletedProcess[str]":
+    """A process of its own, which a native library can end."""
+    return subprocess.run(
+        [sys.executable, "-c", program, str(model_path)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def timed(text: str, ends: list[float]) -> tuple[Word, ...]:

@@ -17,7 +17,7 @@ from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.inference.engine import AudioWindow, Engine, Transcript
 from callfsm.runtimes.gevent import GeventRuntime
 from callfsm.words import as_text
-from service.engines.decoding import FULL_FRAMES, token_cap
+from service.engines.decoding import careful_feature_frames, token_cap
 from service.engines.log_mel import log_mel
 from service.engines.vocabulary import read_vocabulary
 from service.engines.whispercpp import GpuSettings, WhisperCppEngine
@@ -169,7 +169,7 @@ TRIGGERS = (
     Trigger(
         ctranslate2,
         "improbable retried improbable dropped",
-        any_of(*(partial(ringing, (5.5, 6.0, 6.5), late_s=late_s) for late_s in (2.5, 3.5))),
+        any_of(*(partial(ringing, (3.0, 4.0, 4.5, 6.0), late_s=late_s) for late_s in (2.0, 4.0))),
     ),
     Trigger(ctranslate2, "retried no_speech", lambda: squeaked(2.5, 5.0)),
     Trigger(ctranslate2, "token_cap look_dropped", again("No.", 8, 0.0, 0.1, 0.2), is_look=True),
@@ -181,7 +181,12 @@ TRIGGERS = (
     ),
     Trigger(whisper_cpp, "silence", lambda: [noise.silence(2.0)]),
     Trigger(whisper_cpp, "annotation", lambda: hold_music("strings", (3.8,), (4806, 4807, 4808))),
-    Trigger(whisper_cpp, "token_cap retried", again("Seven.", 3, 0.1, 0.2), "seven seven seven"),
+    Trigger(
+        whisper_cpp,
+        "token_cap retried",
+        any_of(again("Stop.", 3, 0.2, 0.3), again("Nineteen.", 3, 0.1, 0.15)),
+        "stop stop stop | nineteen nineteen nineteen",
+    ),
     Trigger(whisper_cpp, "token_cap retried token_cap dropped", again("No.", 8, 0.0, 0.1)),
     Trigger(
         whisper_cpp,
@@ -229,7 +234,7 @@ def test_a_guard_acts_and_is_counted(
 
 
 def test_a_second_pass_repeats_no_three_tokens() -> None:
-    """A loop that 30 s of context do not end is ended by CTranslate2's ban of repeated 3-grams."""
+    """A loop that more context does not end is ended by CTranslate2's ban of repeated 3-grams."""
     native = pytest.importorskip("service.engines.ctranslate2_model", exc_type=ImportError)
     engine = pytest.importorskip("service.engines.ctranslate2", exc_type=ImportError)
     try:
@@ -241,7 +246,8 @@ def test_a_second_pass_repeats_no_three_tokens() -> None:
     loops = 0
     for sound in over_and_over("No.", 8, (0.0, 0.1, 0.2)):
         cap = token_cap(len(sound) / SAMPLE_RATE_HZ)
-        encoded = model.encode(log_mel(sound, FULL_FRAMES, model.n_mels)[np.newaxis])
+        frames = careful_feature_frames(len(sound) / SAMPLE_RATE_HZ)
+        encoded = model.encode(log_mel(sound, frames, model.n_mels)[np.newaxis])
         [free] = model.generate(encoded, prompt, cap, 0)
         [banned] = model.generate(encoded, prompt, cap, engine.NO_REPEAT_NGRAM)
         loops += len(free.tokens) >= cap

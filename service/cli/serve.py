@@ -1,6 +1,8 @@
 """`callfsm serve`."""
 
+import faulthandler
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,5 +79,6 @@ def serve(
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
+    faulthandler.enable(sys.__stderr__ or 2)  # what a native library that ends us was asked to do
     logging.getLogger("transitions").setLevel(logging.WARNING)  # it tells every step at INFO
     run(settings, announce=lambda line: print(line, flush=True))

@@ -29,10 +29,16 @@ class ContextOptions:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The text tokens of one pass; `capped` says that the token cap ended it."""
+    """The text tokens of one pass; `capped` says that the token cap ended it.
+
+    `numbers` are those of all tokens, timestamps (from `first_timestamp` on) included; empty where
+    the library has read on itself.
+    """
 
     tokens: tuple[Token, ...]
     capped: bool
+    numbers: tuple[int, ...]
+    first_timestamp: int
 
 
 class Context(Protocol):

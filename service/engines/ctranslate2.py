@@ -25,14 +25,19 @@ from service.engines.ctranslate2_model import (
     Model,
     NativeModel,
 )
-from service.engines.decoding import FULL_FRAMES, feature_frames, is_silent, token_cap
-from service.engines.guards import Reading, followed, guarded, mean_probability
+from service.engines.decoding import (
+    careful_feature_frames,
+    feature_frames,
+    is_silent,
+    token_cap,
+)
+from service.engines.guards import Reading, guarded, mean_probability
 from service.engines.log_mel import FRAMES_PER_S, log_mel
+from service.engines.reading_on import more_from_s, read_on
 from service.engines.tokens import Token, words_of
 from service.engines.vocabulary import Vocabulary, read_vocabulary
 
 ALIGNED_S = 0.02  # the encoder's step, in which alignments count
-CAP_MAX = 224  # new tokens that the decoder has room for
 NO_REPEAT_NGRAM = 3  # tokens; in the second pass only, since people do repeat themselves
 
 # The probability that nobody speaks. Beyond the first, Whisper's own, the model is believed where
@@ -40,7 +45,6 @@ NO_REPEAT_NGRAM = 3  # tokens; in the second pass only, since people do repeat t
 # without pauses 0.69; noises and tones begin at 0.57.
 NO_SPEECH, SURELY_NO_SPEECH = 0.6, 0.85
 DOUBTFUL = 0.5  # mean probability of the words
-LEAST_REST_S = 0.5  # of audio, with hardly a word: less is neither read by itself nor left out
 
 T = TypeVar("T")
 
@@ -136,7 +140,7 @@ class CTranslate2Engine:
 
     def _transcribe_batch(self, windows: Sequence[AudioWindow]) -> list[Transcript]:
         started_s = time.perf_counter()
-        readings = self._read(windows, feature_frames(windows[0].duration_s))
+        readings = self._read(windows, feature_frames)
         share_s = (time.perf_counter() - started_s) / len(windows)
         return [
             self._judged(window, reading, share_s)
@@ -147,34 +151,27 @@ class CTranslate2Engine:
         started_s = time.perf_counter()
 
         def read_again() -> Reading:
-            return self._read([window], FULL_FRAMES, no_repeat_ngram=NO_REPEAT_NGRAM)[0]
+            return self._read([window], careful_feature_frames, NO_REPEAT_NGRAM)[0]
 
         words, guards = guarded(first, None if window.is_look else read_again)
         return Transcript(words, share_s + time.perf_counter() - started_s, guards)
 
     def _read(
-        self, windows: Sequence[AudioWindow], frames: int, no_repeat_ngram: int = 0
+        self,
+        windows: Sequence[AudioWindow],
+        frames: Callable[[float], int],
+        no_repeat_ngram: int = 0,
     ) -> list[Reading]:
-        """The text of `windows`, each with features of `frames`, to the end of each.
+        """The text of `windows` to the end of each; `frames` of features, equal for all of them,
+        by the seconds of audio."""
 
-        A text may end with the time from which more is to be heard, and that is read by itself.
-        """
-        parts = self._read_part(windows, frames, no_repeat_ngram)
+        def read_rest(rest: AudioWindow) -> Reading:
+            return self._read([rest], frames, no_repeat_ngram)[0]
+
+        parts = self._read_part(windows, frames(windows[0].duration_s), no_repeat_ngram)
         return [
-            self._read_on(window, part, no_repeat_ngram)
-            for window, part in zip(windows, parts, strict=True)
+            read_on(window, part, read_rest) for window, part in zip(windows, parts, strict=True)
         ]
-
-    def _read_on(self, window: AudioWindow, part: Reading, no_repeat_ngram: int) -> Reading:
-        if part.more_from_s is None or part.no_speech or part.capped:
-            return part
-        if part.more_from_s < LEAST_REST_S:  # nearly the same again, and so it might go on
-            return part
-        rest = AudioWindow(window.samples[round(part.more_from_s * SAMPLE_RATE_HZ) :])
-        if rest.duration_s < LEAST_REST_S or is_silent(rest.samples):
-            return part
-        [more] = self._read([rest], feature_frames(rest.duration_s), no_repeat_ngram)
-        return followed(part, more)
 
     def _read_part(
         self, windows: Sequence[AudioWindow], frames: int, no_repeat_ngram: int
@@ -183,7 +180,7 @@ class CTranslate2Engine:
         if self._loaded is None:
             raise EngineError(f"The engine of {self.directory} is not loaded.")
         model, vocabulary, prompt = self._loaded
-        caps = [min(token_cap(window.duration_s), CAP_MAX) for window in windows]
+        caps = [token_cap(window.duration_s) for window in windows]
         features = np.stack([log_mel(window.samples, frames, model.n_mels) for window in windows])
         encoded = self._step(lambda: model.encode(features))
         generated = self._step(lambda: model.generate(encoded, prompt, max(caps), no_repeat_ngram))
@@ -206,7 +203,7 @@ class CTranslate2Engine:
                 window.duration_s,
                 capped=len(one.tokens) >= cap,
                 no_speech=_nobody_speaks(one.no_speech, heard_words),
-                more_from_s=_more_from_s(vocabulary.more_from_s(one.tokens[:cap]), heard_words),
+                more_from_s=more_from_s(one.tokens[:cap], vocabulary.first_timestamp, heard_words),
             )
             for window, one, cap, heard_words in zip(windows, generated, caps, words, strict=True)
         ]
@@ -221,11 +218,6 @@ class CTranslate2Engine:
 def _nobody_speaks(no_speech: float, words: Sequence[Word]) -> bool:
     doubtful = mean_probability(words) < DOUBTFUL
     return no_speech > SURELY_NO_SPEECH or (no_speech > NO_SPEECH and doubtful)
-
-
-def _more_from_s(said_s: float | None, words: Sequence[Word]) -> float | None:
-    """Where to read on: the model rounds the times it says, and may name one amid its last word."""
-    return None if said_s is None else max([said_s, *(word.end_s for word in words[-1:])])
 
 
 def _tokens(text: list[int], alignment: Alignment, vocabulary: Vocabulary) -> Iterator[Token]:

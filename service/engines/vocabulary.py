@@ -1,15 +1,12 @@
 """The token numbers of a Whisper model, read from the tokenizer.json beside its weights."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from callfsm.errors import EngineError
 from service.weights.convert import read_tokens
 from service.weights.errors import WeightsError
-
-TIMESTAMP_S = 0.02  # the resolution of Whisper's timestamps
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +21,10 @@ class Vocabulary:
         """The first number that stands for no text; timestamps are above it, too."""
         return self.special["<|endoftext|>"]
 
-    def more_from_s(self, tokens: Sequence[int]) -> float | None:
-        """Where a text of `tokens` says that more is to be heard, which it does not hold.
-
-        A segment is a time, words, and a time; the time of another segment without its words stands
-        at the end of a text that the decoder has broken off.
-        """
-        first = self.special["<|notimestamps|>"] + 1
-        if len(tokens) < 2 or tokens[-2] < first or tokens[-1] < first:
-            return None
-        return (tokens[-1] - first) * TIMESTAMP_S
+    @property
+    def first_timestamp(self) -> int:
+        """The number of the token for 0 s; those of all later times follow it."""
+        return self.special["<|notimestamps|>"] + 1
 
     def prompt(self, language: str, *, multilingual: bool) -> tuple[int, ...]:
         """What a transcription starts with. Raises EngineError for what the model cannot hear."""

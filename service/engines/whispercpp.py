@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import _pywhispercpp as native
 import numpy as np
@@ -34,6 +34,7 @@ from service.engines.decoding import (
 )
 from service.engines.ggml_model import alignment_heads, read_hyper_parameters
 from service.engines.guards import Reading, guarded
+from service.engines.reading_on import more_from_s, read_on
 from service.engines.tokens import Token, words_of
 from service.weights.errors import WeightsError
 from service.weights.ggml_check import check_ggml
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 NATIVE_EXCEPTIONS = (RuntimeError, LookupError, ValueError, MemoryError)  # pybind11's, from C++
 CENTISECOND_S = 0.01  # the library's unit of time
+LONGEST_S = 30  # that it hears at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +58,29 @@ class GpuSettings:
     flash_attention: bool | None = None
 
 
+class Pass(Protocol):
+    """How to decode a window of so many seconds."""
+
+    def __call__(self, duration_s: float, *, flash: bool) -> Decoding: ...
+
+
 class NativeContext:
-    """One whisper.cpp context: the weights and the state that one inference at a time changes."""
+    """One whisper.cpp context: the weights and the state that one inference at a time changes.
+
+    The library ends the whole process when it is to align less than 0.16 s (an assertion in its
+    `median_filter`), which a pass of several segments may leave at the end of a window. So one with
+    alignment heads decodes one segment at a time; the engine sees to it that it lasts a second.
+    """
 
     def __init__(self, path: Path, options: ContextOptions) -> None:
         """Load `path`. Raises EngineError with what the library said when it cannot."""
         self._options = options
+        self._aligns = options.alignment_heads is not None
         parameters = native.whisper_context_default_params()
         parameters.use_gpu = options.gpu
         parameters.gpu_device = options.gpu_device
         parameters.flash_attn = options.flash_attention
-        parameters.dtw_token_timestamps = options.alignment_heads is not None
+        parameters.dtw_token_timestamps = self._aligns
         if options.alignment_heads is not None:
             preset = getattr(native, f"WHISPER_AHEADS_{options.alignment_heads}")
             parameters.dtw_aheads_preset = preset
@@ -87,8 +101,10 @@ class NativeContext:
         decoding: Decoding,
         aborted: Callable[[], bool],
     ) -> Decoded:
-        """One pass over `samples` (float32, shape (n,), 16 kHz)."""
+        """One pass over `samples` (float32, shape (n,), 16 kHz; at most 30 s are aligned)."""
         parameters = self._parameters(decoding)
+        if self._aligns:
+            samples = samples[: LONGEST_S * SAMPLE_RATE_HZ]
         native.assign_abort_callback(parameters, aborted)
         try:
             status = native.whisper_full(self._handle, parameters, samples, len(samples))
@@ -132,29 +148,34 @@ class NativeContext:
         parameters.language = self._options.language
         parameters.audio_ctx = decoding.audio_context
         parameters.max_tokens = decoding.max_tokens
-        parameters.single_segment = False  # with one, nothing is read on where a text breaks off
+        parameters.single_segment = self._aligns
         parameters.temperature_inc = decoding.temperature_step
         parameters.no_context = True
         parameters.suppress_nst = True
-        parameters.token_timestamps = self._options.alignment_heads is None
+        parameters.token_timestamps = not self._aligns
         parameters.print_progress = False
         return parameters
 
     def _decoded(self, decoding: Decoding) -> Decoded:
         end_of_text = native.whisper_token_eot(self._handle)
-        tokens = []
-        count = 0
+        tokens, numbers = [], []
         for segment in range(native.whisper_full_n_segments(self._handle)):
             for index in range(native.whisper_full_n_tokens(self._handle, segment)):
                 data = native.whisper_full_get_token_data(self._handle, segment, index)
-                count += 1
+                if data.id != end_of_text:
+                    numbers.append(data.id)
                 if data.id < end_of_text:
                     tokens.append(self._token(data))
-        return Decoded(tuple(tokens), 0 < decoding.max_tokens < count)
+        return Decoded(
+            tuple(tokens),
+            capped=0 < decoding.max_tokens < len(numbers),
+            numbers=tuple(numbers) if self._aligns else (),
+            first_timestamp=native.whisper_token_beg(self._handle),
+        )
 
     def _token(self, data: Any) -> Token:
         text: bytes = native.whisper_token_to_bytes(self._handle, data.id)
-        at = data.t1 if self._options.alignment_heads is None else data.t_dtw
+        at = data.t_dtw if self._aligns else data.t1
         return Token(text, data.p, at * CENTISECOND_S if at >= 0 else None)
 
 
@@ -241,7 +262,8 @@ class WhisperCppEngine:
         wanted = self._gpu.flash_attention
         self._flash = gpu if wanted is None else wanted
         model = read_hyper_parameters(self.model_path)
-        heads = None if self._flash else alignment_heads(model, self.model_path.name)
+        has_heads = not (self._flash or self._full_context)
+        heads = alignment_heads(model, self.model_path.name) if has_heads else None
         options = ContextOptions(
             gpu, self._gpu.device, self._flash, heads, self._threads, self._language
         )
@@ -255,7 +277,6 @@ class WhisperCppEngine:
 
     def _transcribe_one(self, window: AudioWindow) -> Transcript:
         started_s = time.perf_counter()
-        duration_s = window.duration_s
         guards: tuple[str, ...] = ()
         if self._full_context:
             words = self._decode(window, baseline_pass()).words
@@ -264,18 +285,29 @@ class WhisperCppEngine:
         else:
 
             def read_again() -> Reading:
-                return self._decode(window, second_pass(duration_s))
+                return self._read(window, second_pass)
 
-            first = self._decode(window, first_pass(duration_s, flash=self._flash))
+            first = self._read(window, first_pass)
             words, guards = guarded(first, None if window.is_look else read_again)
         return Transcript(words, time.perf_counter() - started_s, guards)
+
+    def _read(self, window: AudioWindow, passes: Pass) -> Reading:
+        """The text of `window` to its end, by as many of `passes` as that takes."""
+        part = self._decode(window, passes(window.duration_s, flash=self._flash))
+        return read_on(window, part, lambda rest: self._read(rest, passes))
 
     def _decode(self, window: AudioWindow, decoding: Decoding) -> Reading:
         if self._context is None:
             raise EngineError(f"The engine of {self.model_path} is not loaded.")
         decoded = self._context.decode(padded(window.samples), decoding, self._abort_asked.is_set)
-        words = words_of(decoded.tokens, window.duration_s)
-        return Reading(words, window.duration_s, decoded.capped)
+        return reading_of(decoded, window.duration_s)
+
+
+def reading_of(decoded: Decoded, duration_s: float) -> Reading:
+    """What a pass over `duration_s` of audio read."""
+    words = words_of(decoded.tokens, duration_s)
+    more_s = more_from_s(decoded.numbers, decoded.first_timestamp, words)
+    return Reading(words, duration_s, decoded.capped, more_from_s=more_s)
 
 
 def whole_file_text(model_path: Path, samples: NDArray[np.float32], threads: int = 2) -> str:
