@@ -5,6 +5,7 @@ Time-outs here only end a test that fails; nothing waits for time to pass to be 
 
 import gc
 import logging
+import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -225,9 +226,9 @@ def test_a_burst_of_events_lets_the_hub_run(runtime: GeventRuntime) -> None:
         for number in range(250):
             desk.actor.tell(Note(str(number)))
     other = gevent.spawn(progress)
-    start_s = runtime.now_s()
+    start_s = time.process_time()  # others on the machine may stretch a slice, not what it does
     assert done.wait(FAILS_AFTER_S)
-    slices = (runtime.now_s() - start_s) / SLICE_S
+    slices = (time.process_time() - start_s) / SLICE_S
     other.kill()
     assert rounds >= 3
     assert rounds >= slices / 2, f"the hub looked {rounds} times in {slices:.0f} slices"
