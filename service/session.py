@@ -221,7 +221,7 @@ class CallSession:
         """A fault of ours ends this call, and no other."""
         log.error("call %d: ended by a fault of ours", self.id, exc_info=error)
         self._services.metrics.calls_crashed.inc()
-        if self.call.window is not None:
-            self._services.inference.withdraw(self, self.call.window.number)
         self._audio.close()
         self._ended(self)
+        if self.call.window is not None:  # last: what goes wrong here must not keep the call open
+            self._services.inference.withdraw(self, self.call.window.number)

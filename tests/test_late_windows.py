@@ -26,13 +26,14 @@ class House:
         self.script.hold()
         self.submit(1)
 
-    def submit(self, call: int, *, eager: bool = False) -> None:
+    def submit(self, call: int, *, eager: bool = False, settled: bool = True) -> None:
         def answered(*_: object) -> None:
             self.answers += 1
 
         audio = AudioWindow(speech(call, 5))
         self.service.submit(call, call, 1, audio, eager=eager, reply=answered)
-        self.runtime.settle()
+        if settled:
+            self.runtime.settle()
 
     def let_all(self) -> None:
         """Both windows are transcribed."""
@@ -54,6 +55,14 @@ def house() -> Iterator[House]:
     house.script.let_all()
     house.service.stop()
     house.until(house.service.stopped.is_set)
+
+
+def test_as_many_calls_as_there_are_may_ask_at_once(house: House) -> None:
+    """Windows that 400 calls ask for in one turn are all queued, and every one is answered."""
+    for call in range(2, 401):
+        house.submit(call, settled=False)
+    house.script.let_all()
+    house.until(lambda: house.answers == 400)
 
 
 def test_a_window_that_waits_long_keeps_calls_out(house: House) -> None:

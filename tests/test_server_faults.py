@@ -24,9 +24,11 @@ from server_fixture import (
     speech,
 )
 
+from callfsm.call.merge import Merger
 from callfsm.call.windows import WindowBuffer
 from callfsm.errors import CallfsmError
 from callfsm.inference import pool
+from service.inference import InferenceService
 from service.metrics import Metrics
 from service.registrar import Registrar
 from service.wire import Bye, Register, Samples
@@ -263,6 +265,26 @@ def test_a_fault_of_ours_ends_one_call_and_closes_its_sockets(
         peer.send_audio(speech(FAULTY, 5), 320)
         peer.send_end()
         house.expect(FAULTY, said(FAULTY, 5))
+
+
+def test_a_crash_that_causes_another_still_ends_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever fails while a call is ended for a fault, its connection is closed."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    with serving(tmp_path) as house, house.peer(FAULTY) as peer:
+        with monkeypatch.context() as bugs:
+            bugs.setattr(Merger, "merge", fail)
+            bugs.setattr(InferenceService, "withdraw", fail)
+            peer.begin()
+            peer.send_audio(speech(FAULTY, 60), 320)
+            peer.listen()
+            assert peer.ended
+        eventually(lambda: house.state(FAULTY) == "", "end of the call")
+        assert house.count("calls_crashed_total") == 1
 
 
 def test_engines_slower_than_the_audio_make_the_senders_wait(tmp_path: Path) -> None:

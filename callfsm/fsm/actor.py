@@ -44,13 +44,15 @@ class Actor(Generic[M]):
     """One model fed by one mailbox. `name` is unique in its runtime and appears in every log.
 
     When it fails, it is stopped and `crashed` is told why; when it comes to a final state, it is
-    stopped and `ended` is called. `capacity` bounds what the world may leave in the mailbox.
+    stopped and `ended` is called. `capacity` bounds what the world may leave in the mailbox. Who
+    is told things by many others handles up to `events_a_turn`, where others handle one.
     """
 
     __slots__ = (
         "_capacity",
         "_crashed",
         "_ended",
+        "_events_a_turn",
         "_mailbox",
         "_observers",
         "_perform",
@@ -75,6 +77,7 @@ class Actor(Generic[M]):
         ended: Callable[[], None] | None = None,
         observers: tuple[Observer, ...] = (),
         capacity: int = MAILBOX_CAPACITY,
+        events_a_turn: int = 1,
     ) -> None:
         self.name = name
         self.model = model
@@ -86,6 +89,7 @@ class Actor(Generic[M]):
         self._ended = ended
         self._observers = observers
         self._capacity = capacity
+        self._events_a_turn = events_a_turn
         self._mailbox: list[Event] = []  # lists: an empty deque takes 600 bytes, and most are empty
         self._postponed: list[Event] = []
         self._timers: dict[str, TimedOut] = {}  # what each timer last set tells, by its name
@@ -142,8 +146,10 @@ class Actor(Generic[M]):
         return question.reply
 
     def take_turn(self) -> bool:
-        """Handle one event (the runtime calls this). True when more wait."""
-        if not self.stopped and self._mailbox:
+        """Handle an event, or a few (the runtime calls this). True when more wait."""
+        for _ in range(self._events_a_turn):
+            if self.stopped or not self._mailbox:
+                break
             mail = self._mailbox.pop(0)
             if not isinstance(mail, TimedOut):
                 self._handle(mail, mail)
