@@ -276,21 +276,23 @@ DOUBTFUL = (Word("eleven", 0.8, 1.2, probability=0.2),)
 
 
 def test_a_doubtful_word_waits_for_what_follows(merger: Merger) -> None:
-    """A pause commits what comes before it; the next pass, which hears more, may correct it."""
-    first = merger.merge(window(0.0, 1.5, Cut.PAUSE), at(0.3, "extension") + DOUBTFUL)
+    """Looks commit what comes before it; the next pass, which hears more, may correct it."""
+    spoken = at(0.3, "extension") + DOUBTFUL
+    first = merger.merge(window(0.0, 1.6, Cut.EAGER), spoken)
+    first += merger.merge(window(0.0, 1.9, Cut.EAGER), spoken)
     assert (as_text(first), merger.held) == ("extension", DOUBTFUL)
-    later = window(0.0, 3.0, Cut.PAUSE, fresh_s=1.4)
+    later = window(0.0, 3.0, Cut.PAUSE)
     new = merger.merge(later, (*at(0.3, "extension"), *at(0.8, "eleventh is busy")))
     assert as_text(new) == "eleventh is busy"
 
 
 @pytest.mark.parametrize(
-    ("end_s", "cut"), [(2.8, Cut.PAUSE), (1.5, Cut.END), (1.5, Cut.CHUNK)], ids=str
+    ("end_s", "cut"), [(1.5, Cut.PAUSE), (1.5, Cut.END), (1.5, Cut.CHUNK)], ids=str
 )
 def test_a_doubtful_word_is_committed_when_nothing_better_will_come(
     merger: Merger, end_s: float, cut: Cut
 ) -> None:
-    """With a second and a half heard after it, at the end, and of a chunk that stands alone."""
+    """At a pause, at the end, and of a chunk that stands alone."""
     assert merger.merge(window(0.0, end_s, cut), DOUBTFUL) == DOUBTFUL
 
 
@@ -304,7 +306,7 @@ def test_two_looks_that_agree_on_a_doubtful_word_do_not_commit_it(merger: Merger
 
 def test_a_held_word_that_is_not_heard_again_is_kept(merger: Merger) -> None:
     """A window that begins after it cannot change it."""
-    merger.merge(window(0.0, 1.5, Cut.PAUSE), DOUBTFUL)
+    merger.merge(window(0.0, 1.5, Cut.EAGER), DOUBTFUL)
     new = merger.merge(window(1.3, 4.0, Cut.PAUSE, fresh_s=2.0), at(2.3, "is busy"))
     assert as_text(new) == "eleven is busy"
 

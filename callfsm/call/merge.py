@@ -228,8 +228,8 @@ def _sure_at_once(window: Window, fresh: Sequence[Word]) -> int:
 
 
 def _undoubted(window: Window, words: Sequence[Word]) -> int:
-    """How many words come before the first doubtful one that what follows may still explain."""
-    if window.cut in {Cut.END, Cut.CHUNK}:
+    """How many words of a look come before the first doubtful one that what follows may explain."""
+    if window.cut is not Cut.EAGER:
         return len(words)
     until_s = window.end_s - DOUBT_S
     sure = takewhile(lambda word: word.probability >= DOUBTFUL or word.end_s <= until_s, words)

@@ -100,10 +100,17 @@ def test_context_is_not_forwarded_again() -> None:
 
 
 def test_doubtful_words_wait_for_what_follows() -> None:
-    """A doubtful word at a pause is held back, and so is what comes after it."""
-    doubtful = Word("there", 0.5, 0.9, probability=0.2)
-    call = inferring().when(ev.InferenceDone(1, (*words("hello"), doubtful)))
+    """A doubtful word is held back while speech goes on, and so is what comes after it."""
+    spoken = (*words("hello"), Word("there", 0.5, 0.9, probability=0.2))
+    call = buffering().after(heard(2.0, load=0.0)).when(ev.InferenceDone(1, spoken))
     call.then("forwarding", HOLD, ForwardText(1, words("hello")))
+
+
+def test_doubtful_words_at_a_pause() -> None:
+    """At a pause a doubtful word is forwarded: the speaker may be waiting for an answer."""
+    doubtful = (Word("there", 0.5, 0.9, probability=0.2),)
+    call = inferring().when(ev.InferenceDone(1, doubtful))
+    call.then("forwarding", ForwardText(1, doubtful))
 
 
 def test_look_ahead_holds_its_words() -> None:
