@@ -38,13 +38,13 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 2.0  # PROTOCOL.md 2.1
 RARE = 3  # beats from read to read where nothing is urgent: three frames make one event
-READ_BYTES = 8_192  # an eighth of a second of audio
+READ_BYTES = 4_096  # three frames of 20 ms, and what a call may hold twice
 RECEIVED_BYTES = 65_536  # a second of audio: what the kernel holds of a call that must wait
 ECHOES = 64  # texts that wait for a peer to read them
 LAST_WRITE_S = 1.0  # for the end mark; then the connection is dropped
 # A call that asks for a break has a full buffer, and on top of it comes what waits in its mailbox
-# (so many events of what one read brought) and one read that had begun: together half a second.
-AHEAD_EVENTS = 2
+# (so many events of what one read brought) and one read that had begun: together 0.13 s.
+AHEAD_EVENTS = 1
 LOOK_AGAIN_S = 0.02  # at a mailbox with so many
 
 

@@ -121,9 +121,9 @@ def test_frames_that_came_together_are_one_event() -> None:
     """Behind time, the call is told once of all that waits; the last frame says what it ended."""
     box = Box()
     with connected(box) as far:
-        far.sendall(encode(b"7") + 4 * encode(FRAME.tobytes()) + END_OF_STREAM)
+        far.sendall(encode(b"7") + 3 * encode(FRAME.tobytes()) + END_OF_STREAM)
         box.await_end()
-    assert box.audio == [(1280, 0.02)]
+    assert box.audio == [(960, 0.02)]
     assert box.events[-1] == StreamEnded(EndReason.END_OF_STREAM)
     assert isinstance(box.events[0], AudioConnected)
 

@@ -1,8 +1,8 @@
 """What a call costs in memory: many calls that have been heard and wait to be transcribed.
 
 A real server process. Every caller sends its speech as fast as the server takes it and stays on the
-line; growth is the server's resident memory at its highest, less what it was after a few calls that
-kept every context busy with full batches: what the contexts take then is no call's.
+line; growth is the server's resident memory at its highest, less its highest while a few calls kept
+every context busy with full batches: what the contexts take then is no call's.
 """
 
 import tempfile
@@ -18,6 +18,7 @@ from gevent.event import Event as Signal
 from rich.console import Console
 
 from callfsm.audio import SAMPLE_RATE_HZ
+from callfsm.errors import CallfsmError
 from service.bench.bars import Bar, print_bars
 from service.bench.calls import conversations
 from service.bench.ways import Server
@@ -32,7 +33,7 @@ from service.trial.server_process import ServerProcess
 HEARD_S = 15.0  # of speech, in every call
 FIRST_CALLS = 16  # at once, before the memory of calls is counted: two batches of four a context
 LIMIT_KB = 100.0
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.1  # what a batch takes is there for half a second
 CLOSED_WITHIN_S = 60.0
 
 
@@ -43,7 +44,7 @@ class Memory:
     calls: int
     calls_open: int  # when the most memory was held
     heard_s_mean: float  # audio that the server had taken from each by then
-    base_bytes: int  # the server after the first calls
+    base_bytes: int  # the most with the first calls
     most_bytes: int  # with all calls
     context_bytes: int  # what one more context takes
 
@@ -67,7 +68,7 @@ def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Memory:
     with status:
         one, two = (_loaded_bytes(server, contexts) for contexts in (1, 2))
         with _running(server, calls + FIRST_CALLS) as (process, settings):
-            base_bytes = _after_first_calls(process, settings, call.samples)
+            base_bytes = _with_first_calls(process, settings, call.samples)
             most = _with_calls(process, settings, call.samples, calls, seconds)
     return Memory(calls, most[1], most[2], base_bytes, most[0], two - one)
 
@@ -75,7 +76,7 @@ def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Memory:
 def print_table(memory: Memory) -> None:
     """What there was, then the bar."""
     megabytes = {
-        "server after the first calls": memory.base_bytes,
+        "server with the first calls": memory.base_bytes,
         "with all calls": memory.most_bytes,
     }
     for name, count in (megabytes | {"one more context": memory.context_bytes}).items():
@@ -126,14 +127,19 @@ def _loaded_bytes(server: Server, contexts: int) -> int:
         return process.resident_bytes()
 
 
-def _after_first_calls(process: ServerProcess, settings: CallerSettings, samples: Samples) -> int:
+def _with_first_calls(process: ServerProcess, settings: CallerSettings, samples: Samples) -> int:
+    """The most, until all of them are closed."""
     numbers = range(1, FIRST_CALLS + 1)
     callers = [gevent.spawn(Caller(number, samples, settings).run) for number in numbers]
-    gevent.joinall(callers, raise_error=True)
+    most = 0
     with gevent.Timeout(CLOSED_WITHIN_S):
-        while any(call["state"] != "closed" for call in process.calls()):
+        while len(calls := process.calls()) < FIRST_CALLS or any(
+            call["state"] != "closed" for call in calls
+        ):
+            most = max(most, process.resident_bytes())
             gevent.sleep(LOOK_EVERY_S)
-    return process.resident_bytes()
+    gevent.joinall(callers, raise_error=True)
+    return most
 
 
 def _with_calls(
@@ -152,6 +158,8 @@ def _with_calls(
         while time.monotonic() < until_s:
             held = process.resident_bytes()
             metrics = process.metrics()
+            if crashed := metrics.get("callfsm_calls_crashed_total", 0.0):
+                raise CallfsmError(f"{crashed:.0f} calls crashed, which leaves their memory out")
             heard_s = metrics["callfsm_audio_seconds_total"] - heard_before_s
             seen = (held, int(metrics["callfsm_calls_active"]), round(heard_s / calls, 2))
             most = max(most, seen)
