@@ -15,20 +15,17 @@ from itertools import pairwise, product
 
 import numpy as np
 
+from benchmarks.stream_settings import MODEL, loaded_engine
 from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.inference.engine import AudioWindow, Engine, Transcript
 from callfsm.words import as_text
 from service.bench.calls import conversations
 from service.bench.ways import timing_engine
 from service.engines import decoding
-from service.engines.ctranslate2 import CTranslate2Engine
-from service.engines.whispercpp import WhisperCppEngine
 from service.speech.latency import TimedWord, timed_words
 from service.speech.noise import Samples
 from service.speech.wer import word_errors
-from service.weights.resolve import ctranslate2_directory, resolve
 
-MODEL = "tiny.en"
 CONTEXTS_S = (10.24, 12.8, 15.36, 20.48, 30.0)
 CALLS, CALL_S = 3, 65.0  # for each seed
 OVERLAP_S = 1.3
@@ -55,7 +52,7 @@ def main() -> None:
     parser.add_argument("--window-s", type=float, default=5.0)
     parser.add_argument("--seeds", default="11,12,13,14,15")
     arguments = parser.parse_args()
-    engine, timing = _engine(arguments.engine), timing_engine(MODEL)
+    engine, timing = loaded_engine(arguments.engine), timing_engine(MODEL)
     windows = [
         window
         for seed in map(int, arguments.seeds.split(","))
@@ -115,16 +112,6 @@ def _window(samples: Samples, spoken: list[TimedWord], start_s: float, end_s: fl
 def _read(engine: Engine, window: CutWindow, *, is_look: bool) -> Transcript:
     [transcript] = engine.transcribe([AudioWindow(window.samples, is_look)])
     return transcript
-
-
-def _engine(name: str) -> Engine:
-    engine: Engine = (
-        CTranslate2Engine(ctranslate2_directory(MODEL))
-        if name == "ctranslate2"
-        else WhisperCppEngine(resolve(MODEL))
-    )
-    engine.load()
-    return engine
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = {name: float(value) for name, value in (s.split("=") for s in arguments.settings)}
     settings = CallSettings(windows=WindowSettings(**chosen))  # type: ignore[arg-type]
-    engine, network = _engine(arguments.engine), SileroNetwork.installed()
+    engine, network = loaded_engine(arguments.engine), SileroNetwork.installed()
     live, whole = WordErrors(), WordErrors()
     latencies_s: list[float] = []
     first_texts_s: list[float] = []
@@ -85,7 +85,8 @@ def _first_texts_s(call: SpokenCall, heard: Heard) -> list[float]:
     return [first_s for first_s in found_s if first_s is not None]
 
 
-def _engine(name: str) -> Engine:
+def loaded_engine(name: str) -> Engine:
+    """`name` is "ctranslate2" or "whispercpp"; tiny.en on one thread."""
     engine: Engine = (
         CTranslate2Engine(ctranslate2_directory(MODEL))
         if name == "ctranslate2"

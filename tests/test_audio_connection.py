@@ -75,11 +75,7 @@ class HeldBeat(CountedBeat):
 
 @contextmanager
 def connected(
-    box: Box,
-    beat: Beat | None = None,
-    *,
-    quiet: bool = False,
-    load: float = 0.0,
+    box: Box, beat: Beat | None = None, *, quiet: bool = False, load: float = 0.0
 ) -> Iterator[socket.socket]:
     """The far end of call 7's audio connection."""
     with connection_of(box, beat, quiet=quiet, load=load) as (_, far):

@@ -8,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callfsm.call.silero import MAX_BATCH, SileroDetector, SileroNetwork
-from callfsm.call.speech import FRAME_SAMPLES, ForesightedDetector, WebRtcDetector
+from callfsm.call.speech import FRAME_BYTES, ForesightedDetector, WebRtcDetector
 from service.speech import noise
 from service.speech.corpus import demo_calls
 from service.speech.noise import Samples
 
-FRAME_BYTES = 2 * FRAME_SAMPLES
 FRAMES = 80  # 1.6 s
 
 

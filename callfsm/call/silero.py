@@ -15,11 +15,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from callfsm.audio import SAMPLE_RATE_HZ
-from callfsm.call.speech import FRAME_SAMPLES, WebRtcDetector
+from callfsm.call.speech import FRAME_BYTES, WebRtcDetector
 from callfsm.errors import ConfigError
 
 CHUNK_SAMPLES, CONTEXT_SAMPLES = 512, 64  # what the network takes at 16 kHz: 32 ms, and 4 before
-CHUNK_BYTES, FRAME_BYTES = 2 * CHUNK_SAMPLES, 2 * FRAME_SAMPLES
+CHUNK_BYTES = 2 * CHUNK_SAMPLES
 STATE_SHAPE = (2, 1, 128)  # of its recurrent layer
 ENTER, LEAVE = 0.5, 0.35  # probabilities at which speech begins and ends: the authors' own
 REST_CHUNKS = 30  # of silence settle the state; from a zero state, soft short words are missed

@@ -11,6 +11,7 @@ import webrtcvad
 from callfsm.audio import SAMPLE_RATE_HZ
 
 FRAME_SAMPLES = 320  # 20 ms at 16 kHz: a length the WebRTC detector takes
+FRAME_BYTES = 2 * FRAME_SAMPLES  # 16-bit
 FRAME_S = 0.02
 AGGRESSIVENESS = 2  # of 0 (keeps most) to 3 (drops most)
 

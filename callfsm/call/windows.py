@@ -16,10 +16,9 @@ from callfsm.call.companding import to_pcm16
 from callfsm.call.full_band import FullBandStore
 from callfsm.call.segmenter import Cut, Segmenter, Span
 from callfsm.call.settings import WindowSettings
-from callfsm.call.speech import FRAME_S, FRAME_SAMPLES, SpeechDetector
+from callfsm.call.speech import FRAME_BYTES, FRAME_S, FRAME_SAMPLES, SpeechDetector
 from callfsm.call.telephone_band import TelephoneBandStore
 
-FRAME_BYTES = 2 * FRAME_SAMPLES
 SPEECH_CHUNK_S = 0.5  # senders with a speech detector send chunks at least this long
 CHUNK_LIMIT_S = 32.0  # a whole chunk of the wire (2 000 000 bytes, 31.25 s) fits
 
