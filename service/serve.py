@@ -9,6 +9,7 @@ from collections.abc import Callable
 import gevent
 
 from callfsm.errors import CallfsmError, StoreError
+from service.allocator import use_one_arena
 from service.engine_choice import choose_engine
 from service.errors import PortTakenError, SwitchedOffError
 from service.server import Server
@@ -27,6 +28,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
     Raises CallfsmError, one sentence for the operator, when the server cannot start.
     """
+    use_one_arena()
     sys.setswitchinterval(GIL_SWITCH_S)
     store = Store(settings.database)
     try:

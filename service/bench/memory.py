@@ -1,8 +1,9 @@
 """What a call costs in memory: many calls that have been heard and wait to be transcribed.
 
 A real server process. Every caller sends its speech as fast as the server takes it and stays on the
-line; growth is the server's resident memory at its highest, less its highest while a few calls kept
-every context busy with full batches: what the contexts take then is no call's.
+line; growth is the server's resident memory at its highest, less its highest while fewer calls kept
+every context busy with full batches of the longest windows: what the contexts take then is no
+call's, and those that calls with full buffers ask for are twice as long as others.
 """
 
 import tempfile
@@ -31,10 +32,10 @@ from service.speech.noise import Samples
 from service.trial.server_process import ServerProcess
 
 HEARD_S = 15.0  # of speech, in every call
-FIRST_CALLS = 16  # at once, before the memory of calls is counted: two batches of four a context
+FIRST_CALLS = 64  # at once, before the memory of calls is counted: enough to fill their buffers
 LIMIT_KB = 100.0
 LOOK_EVERY_S = 0.1  # what a batch takes is there for half a second
-CLOSED_WITHIN_S = 60.0
+CLOSED_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +134,8 @@ def _with_first_calls(process: ServerProcess, settings: CallerSettings, samples:
     callers = [gevent.spawn(Caller(number, samples, settings).run) for number in numbers]
     most = 0
     with gevent.Timeout(CLOSED_WITHIN_S):
-        while len(calls := process.calls()) < FIRST_CALLS or any(
-            call["state"] != "closed" for call in calls
+        while process.metrics()["callfsm_calls_active"] or not all(
+            caller.ready() for caller in callers
         ):
             most = max(most, process.resident_bytes())
             gevent.sleep(LOOK_EVERY_S)

@@ -183,7 +183,7 @@ def overload(
 def memory(
     *,
     calls: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 500,
-    seconds: Annotated[float, typer.Option(min=1.0, help="To watch the server for.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="To watch the server for.")] = 180.0,
     model: Model = "tiny.en",
     engine: Engine = None,
     seed: Seed = 1,
