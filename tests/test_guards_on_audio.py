@@ -136,14 +136,23 @@ def any_of(*kinds: Sounds) -> Sounds:
     return lambda: chain.from_iterable(kind() for kind in kinds)
 
 
+any_hurried = any_of(
+    *(partial(hurried, *at) for at in ((2.5, 5.0), (2.3, 4.0), (2.6, 3.5), (2.8, 3.5)))
+)
+
+
 TRIGGERS = (
     Trigger(ctranslate2, "silence", lambda: [noise.silence(2.0)]),
     Trigger(ctranslate2, "no_speech", lambda: hold_music("strings", (3.0,), (1, 2, 3))),
     Trigger(
         ctranslate2,
         "token_cap retried",
-        again("Goodbye.", 2, 0.0, 0.02, 0.05, 0.1),
-        "Goodbye goodbye",
+        any_of(
+            again("Goodbye.", 2, 0.0, 0.02, 0.05, 0.1),
+            again("Nineteen.", 2, 0.3),
+            again("Hello.", 2, 0.1),
+        ),
+        "goodbye goodbye | nineteen nineteen | hello hello",
     ),
     Trigger(
         ctranslate2,
@@ -164,7 +173,7 @@ TRIGGERS = (
     Trigger(
         ctranslate2,
         "too_fast retried too_fast dropped",
-        any_of(*(partial(hurried, *at) for at in ((2.5, 5.0), (2.3, 4.0), (2.6, 3.5), (2.8, 3.5)))),
+        any_hurried,
     ),
     Trigger(
         ctranslate2,
@@ -199,7 +208,7 @@ TRIGGERS = (
         again("Please hold the line.", 3, 0.1, 0.4),
         "Please hold the line please hold the line please hold the line",
     ),
-    Trigger(whisper_cpp, "too_fast retried too_fast dropped", lambda: hurried(2.5, 5.0)),
+    Trigger(whisper_cpp, "too_fast retried too_fast dropped", any_hurried),
     Trigger(
         whisper_cpp,
         "improbable retried improbable dropped",
