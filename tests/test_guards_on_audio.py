@@ -170,11 +170,7 @@ TRIGGERS = (
         again("Come on.", 3, 0.0, 0.04, 0.08),
         "Come on come on come on",
     ),
-    Trigger(
-        ctranslate2,
-        "too_fast retried too_fast dropped",
-        any_hurried,
-    ),
+    Trigger(ctranslate2, "too_fast retried too_fast dropped", any_hurried),
     Trigger(
         ctranslate2,
         "improbable retried improbable dropped",

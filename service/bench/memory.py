@@ -2,8 +2,8 @@
 
 A real server process. Every caller sends its speech as fast as the server takes it and stays on the
 line; growth is the server's resident memory at its highest, less its highest while fewer calls kept
-every context busy with full batches of the longest windows: what the contexts take then is no
-call's, and those that calls with full buffers ask for are twice as long as others.
+every context busy with full batches of the windows that full buffers give, the longest there are:
+what the contexts take then is no call's.
 """
 
 import tempfile
@@ -63,7 +63,11 @@ class Memory:
 
 
 def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Memory:
-    """`calls` calls, watched for `seconds`. Raises CallfsmError when the server does not start."""
+    """`calls` calls, watched for `seconds`.
+
+    Raises CallfsmError when the server does not start, when calls crash, and when there are too
+    few calls for their memory to show.
+    """
     call = _spoken(seed)
     status = Console(stderr=True).status(f"{calls} calls of {call.duration_s:.0f} s")
     with status:
@@ -71,6 +75,11 @@ def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Memory:
         with _running(server, calls + FIRST_CALLS) as (process, settings):
             base_bytes = _with_first_calls(process, settings, call.samples)
             most = _with_calls(process, settings, call.samples, calls, seconds)
+    if most[0] <= base_bytes:
+        raise CallfsmError(
+            f"{calls} calls took no more memory than {FIRST_CALLS} did before, nearly all of it "
+            "the contexts': measure more calls"
+        )
     return Memory(calls, most[1], most[2], base_bytes, most[0], two - one)
 
 
@@ -134,6 +143,7 @@ def _with_first_calls(process: ServerProcess, settings: CallerSettings, samples:
     callers = [gevent.spawn(Caller(number, samples, settings).run) for number in numbers]
     most = 0
     with gevent.Timeout(CLOSED_WITHIN_S):
+        # Callers wait for their last texts for so long only: they can be gone before their calls.
         while process.metrics()["callfsm_calls_active"] or not all(
             caller.ready() for caller in callers
         ):
