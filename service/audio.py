@@ -1,8 +1,8 @@
 """The audio connection of one call: the service is the client of the audio processor.
 
 A reader greenlet turns bytes into events for the call's actor, beat by beat; a writer greenlet
-echoes texts to the peer, as long as there are any: a greenlet that waits takes 6 KB, and a call is
-allowed 100.
+echoes texts to the peer. Neither is there while it has nothing to do, and the reader not while the
+call must wait: a greenlet takes 6 KB, and a call is allowed 100.
 Peers that never read cost a bounded queue and nothing else.
 """
 
@@ -13,7 +13,6 @@ from typing import Protocol
 import gevent
 import numpy as np
 from gevent import socket
-from gevent.event import Event as Signal
 
 from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call import events as ev
@@ -84,11 +83,12 @@ class AudioConnection:
         self._beat = beat
         self._is_quiet = is_quiet
         self._passed_on = passed_on
-        self._may_read = Signal()
-        self._may_read.set()
+        self._may_read = True
+        self._rests = False  # whether reading goes on when the call says so
+        self._decoder = AudioDecoder()
         self._echoes: list[str] = []
         self._socket: socket.socket | None = None
-        self._reader: gevent.Greenlet[[], None] | None = None
+        self._reader: gevent.Greenlet[..., None] | None = None
         self._writer: gevent.Greenlet[[socket.socket], None] | None = None
         self._lost: OSError | None = None  # as the writer was told: a socket tells once
         self._chunk_samples = 0  # of the chunk that is arriving
@@ -99,10 +99,13 @@ class AudioConnection:
         self._reader = gevent.spawn(self._connect_and_read)
 
     def pause(self) -> None:
-        self._may_read.clear()
+        self._may_read = False
 
     def resume(self) -> None:
-        self._may_read.set()
+        self._may_read = True
+        if self._rests and self._socket is not None:
+            self._rests = False
+            self._reader = gevent.spawn(self._read_on, self._socket)
 
     def echo(self, text: str) -> None:
         """Write `text` to the peer when it reads; dropped and counted when it does not."""
@@ -116,10 +119,18 @@ class AudioConnection:
     def close(self) -> None:
         """Say the end and hang up, without keeping the caller of this waiting."""
         self.stop_reading()
+        if missing := self._decoder.non_finite_samples:
+            self._metrics.samples_not_finite.inc(missing)
+            log.warning(
+                "call %d: %d samples were NaN or infinite and are taken as silence",
+                self._call_id,
+                missing,
+            )
         gevent.spawn(self._hang_up)
 
     def stop_reading(self) -> None:
         """Take no more audio, however long the peer goes on."""
+        self._rests = False
         if self._reader is not None:
             self._reader.kill(block=False)
 
@@ -136,20 +147,30 @@ class AudioConnection:
         self._socket = connection
         log.info("call %d: audio connected at %s:%d", self._call_id, *self._address)
         self._mailbox.tell(ev.AudioConnected())
-        self._offer(ev.StreamEnded(self._read(connection)))
+        self._read_on(connection)
 
-    def _read(self, connection: socket.socket) -> EndReason:
-        decoder = AudioDecoder()
+    def _read_on(self, connection: socket.socket) -> None:
+        """Read until the stream ends, or the call asks for a break."""
+        reason = self._read(connection)
+        self._rests = reason is None
+        if reason is not None:
+            self._offer(ev.StreamEnded(reason))
+
+    def _read(self, connection: socket.socket) -> EndReason | None:
+        """Why the stream ended; None when it did not."""
         try:
-            while self._take_in(data := connection.recv(READ_BYTES), decoder):
+            while self._may_read:
+                data = connection.recv(READ_BYTES)
+                if not self._take_in(data):
+                    return EndReason.END_OF_STREAM
                 more_waits, within_chunk = len(data) == READ_BYTES, self._chunk_samples > 0
-                del data  # a call that must wait holds nothing here
+                del data  # nothing is held here while we wait
                 if more_waits or within_chunk:
                     let_hub_look()  # a fast sender must not keep it
                 else:
                     self._beat.wait(self._beats(), of=self._call_id)
                 self._await_room()
-            return EndReason.END_OF_STREAM
+            return None
         except ProtocolError as error:
             self._pass_on()
             self._metrics.protocol_errors.inc()
@@ -158,31 +179,22 @@ class AudioConnection:
         except OSError as error:
             log.warning("call %d: audio connection lost: %s", self._call_id, error)
             return EndReason.CONNECTION_LOST
-        finally:
-            if decoder.non_finite_samples:
-                self._metrics.samples_not_finite.inc(decoder.non_finite_samples)
-                log.warning(
-                    "call %d: %d samples were NaN or infinite and are taken as silence",
-                    self._call_id,
-                    decoder.non_finite_samples,
-                )
 
     def _await_room(self) -> None:
-        """What the call has no room for yet stays in the socket."""
+        """What the mailbox has no room for yet stays in the socket."""
         while self._mailbox.waiting >= AHEAD_EVENTS:
             gevent.sleep(LOOK_AGAIN_S)
-        self._may_read.wait()
 
-    def _take_in(self, data: bytes, decoder: AudioDecoder) -> bool:
+    def _take_in(self, data: bytes) -> bool:
         """Pass on what one read brought; whether the stream goes on."""
-        for event in decoder.feed(data):
+        for event in self._decoder.feed(data):
             self._hear(event)
         self._pass_on()
-        if not data and not decoder.ended:
+        if not data and not self._decoder.ended:
             if self._lost is not None:
                 raise self._lost
-            decoder.eof()
-        return bool(data) and not decoder.ended
+            self._decoder.eof()
+        return bool(data) and not self._decoder.ended
 
     def _hear(self, event: Hello | Audio | EndOfStream) -> None:
         match event:

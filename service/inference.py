@@ -29,7 +29,6 @@ from service.native_thread import NativeThread
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 1.0  # from the request on
-EVENTS_A_TURN = 16  # every call that has a turn may ask for something; 16 take it 0.5 ms
 NICER = 2  # beside another busy process, 39 % of a core instead of 50 %
 
 Reply = Callable[[Transcript | None, str], None]
@@ -67,7 +66,7 @@ class InferenceService:
             perform=self._perform,
             crashed=self._crashed,
             capacity=sys.maxsize,  # the calls bound it: each asks for one window at a time
-            events_a_turn=EVENTS_A_TURN,
+            goes_first=True,
         )
 
     def load(self) -> float:

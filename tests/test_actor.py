@@ -204,19 +204,6 @@ def test_a_turn_is_one_event(desk: Desk) -> None:
     assert desk.clerk.state == "idle"
 
 
-def test_a_turn_may_be_a_few_events(runtime: SimulatedRuntime) -> None:
-    """Who is told things by many others keeps up with them; a final state ends the turn."""
-    desk = Desk(runtime, events_a_turn=3)
-    for event in (Order(1), Served(), Order(2), Served()):
-        desk.actor.tell(event)
-    assert desk.actor.take_turn()
-    assert (desk.clerk.served, desk.actor.waiting) == ([1, 2], 1)
-    desk.actor.tell(Close())
-    desk.actor.tell(Order(3))
-    assert not desk.actor.take_turn()
-    assert (desk.clerk.state, desk.clerk.served) == ("home", [1, 2])
-
-
 def test_internal_events_come_before_the_mailbox(desk: Desk) -> None:
     """What a handler raises is handled before what was told earlier."""
     desk.tell(Order(1, served_at_once=True), Close())

@@ -1,5 +1,6 @@
 """What one read brings is one event for the call."""
 
+import gc
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -177,6 +178,53 @@ def test_silence_and_a_busy_server_are_read_more_rarely(
         far.sendall(END_OF_STREAM)
         box.await_end()
     assert set(beat.waits) == {beats}
+
+
+def greenlets() -> int:
+    """That have not ended."""
+    return sum(
+        isinstance(thing, gevent.Greenlet) and not thing.ready() for thing in gc.get_objects()
+    )
+
+
+def rest(connection: AudioConnection, far: socket.socket, box: Box) -> None:
+    """Have the reader of `connection` rest: it finds out with what it reads next."""
+    far.sendall(encode(b"7") + encode(FRAME.tobytes()))
+    with gevent.Timeout(WAIT_S):
+        while not box.audio:
+            gevent.sleep(0.001)
+        before = greenlets()
+        connection.pause()
+        far.sendall(encode(FRAME.tobytes()))
+        while greenlets() == before:
+            gevent.sleep(0.001)
+
+
+def test_a_call_that_must_wait_takes_no_greenlet_and_loses_nothing() -> None:
+    """What is sent meanwhile stays in the socket, and is heard once when there is room again."""
+    box = Box()
+    with connection_of(box) as (connection, far):
+        rest(connection, far, box)
+        heard = box.audio
+        far.sendall(encode(CHUNK.tobytes()) + END_OF_STREAM)
+        gevent.sleep(0.01)
+        assert box.audio == heard == [(320, 0.02), (320, 0.02)]
+        connection.resume()
+        connection.resume()
+        box.await_end()
+    assert sum(samples for samples, _ in box.audio) == 16_640
+
+
+def test_a_call_that_is_shut_down_while_it_waits_reads_no_more() -> None:
+    """Though what waits is transcribed then, and there is room."""
+    box = Box()
+    with connection_of(box) as (connection, far):
+        rest(connection, far, box)
+        connection.stop_reading()
+        connection.resume()
+        far.sendall(encode(FRAME.tobytes()))
+        gevent.sleep(0.01)
+    assert len(box.audio) == 2
 
 
 @pytest.mark.parametrize("sent", [encode(FRAME.tobytes()), encode(CHUNK.tobytes())[:6_000]])

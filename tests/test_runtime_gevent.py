@@ -102,7 +102,9 @@ def runtime() -> Iterator[GeventRuntime]:
 class Desk:
     """A scribe on the runtime; `wait` returns once so many notes are written."""
 
-    def __init__(self, runtime: GeventRuntime, name: str = "scribe") -> None:
+    def __init__(
+        self, runtime: GeventRuntime, name: str = "scribe", *, goes_first: bool = False
+    ) -> None:
         self.written: list[str] = []
         self.crashes: list[Exception] = []
         self._wanted = 0
@@ -114,6 +116,7 @@ class Desk:
             runtime=runtime,
             perform=self.perform,
             crashed=self.crashes.append,
+            goes_first=goes_first,
         )
         self.actor.start()
 
@@ -159,6 +162,24 @@ def test_actors_with_mail_take_turns(runtime: GeventRuntime) -> None:
     quick.actor.tell(Note("me too"))
     busy.wait(MAILBOX_CAPACITY)
     assert seen == [1]
+
+
+def test_who_is_told_things_by_many_keeps_up_with_them(runtime: GeventRuntime) -> None:
+    """Fifty calls each tell the same actor something in their turn: none of it waits for theirs."""
+    shared = Desk(runtime, "shared", goes_first=True)
+    waited: list[int] = []
+
+    def tell_shared(_: Effect) -> None:
+        waited.append(shared.actor.waiting)
+        shared.actor.tell(Note("for me"))
+        shared.actor.tell(Note("and more"))
+
+    for number in range(50):
+        desk = Desk(runtime, f"call {number}")
+        desk.actor._perform = tell_shared
+        desk.actor.tell(Note(""))
+    shared.wait(100)
+    assert waited == [0] * 50
 
 
 def test_timers_ring_in_order(runtime: GeventRuntime) -> None:

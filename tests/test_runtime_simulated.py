@@ -71,7 +71,11 @@ machine: Machine[Clock] = Machine(
 
 
 def clock(
-    runtime: SimulatedRuntime, rung: Callable[[], None], repeat_s: float | None = None
+    runtime: SimulatedRuntime,
+    rung: Callable[[], None],
+    repeat_s: float | None = None,
+    *,
+    goes_first: bool = False,
 ) -> Actor[Clock]:
     crashes: list[Exception] = []
     actor = Actor(
@@ -81,6 +85,7 @@ def clock(
         runtime=runtime,
         perform=lambda _: rung(),
         crashed=crashes.append,
+        goes_first=goes_first,
     )
     actor.start()
     return actor
@@ -158,6 +163,18 @@ def order_of_turns(seed: int | None) -> list[str]:
 def test_without_a_seed_turns_go_round() -> None:
     """First told, first served, one event each."""
     assert order_of_turns(None) == list("abcdefabcdef")
+
+
+def test_who_goes_first_takes_its_turns_before_the_others() -> None:
+    """All of them, though the others were told first."""
+    runtime = SimulatedRuntime()
+    order: list[str] = []
+    others: list[Actor[Any]] = [clock(runtime, lambda: order.append("other")) for _ in range(2)]
+    shared = clock(runtime, lambda: order.append("shared"), goes_first=True)
+    for actor in (*others, shared, shared):
+        actor.tell(Rang())
+    runtime.settle()
+    assert order == ["shared", "shared", "other", "other"]
 
 
 def test_a_seed_shuffles_turns_always_the_same_way() -> None:

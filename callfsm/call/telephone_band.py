@@ -12,12 +12,14 @@ do not depend on how the audio was chunked; all audio comes out 1.4 ms late.
 """
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from callfsm.call.blocks import Block, Blocks
 from callfsm.call.clip import Clip
 
 with warnings.catch_warnings():  # from Python 3.13 on it is `audioop-lts` that is imported here
@@ -29,6 +31,7 @@ State: TypeAlias = tuple[int, int] | None  # of the coder: the sample before, an
 BLOCK_SAMPLES = 4_000  # narrow: half a second, what is packed and forgotten at once
 FRESH_BLOCKS = 6  # before the end of a clip: not packed yet
 LATE_BLOCKS = 2  # a clip is asked for a second after its end at most, unless its call must wait
+FRESH, PACKED = Blocks(BLOCK_SAMPLES), Blocks(BLOCK_SAMPLES // 2)
 REACH = 12  # narrow samples on each side that the filter hears
 DELAY_SAMPLES = 2 * REACH - 2  # at 16 kHz
 
@@ -79,11 +82,11 @@ def double(narrow: NDArray[np.int16]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class TelephoneBandClip(Clip):
-    """Blocks, and which narrow samples of them are meant. Whole blocks are shared."""
+    """Blocks, and which narrow samples of them are meant. The blocks are shared."""
 
     state: State  # of the coder before the first packed block
-    packed: tuple[bytes, ...] = field(repr=False)  # ADPCM
-    fresh: tuple[bytes, ...] = field(repr=False)  # mu-law; it follows
+    packed: tuple[Block, ...] = field(repr=False)  # ADPCM
+    fresh: tuple[Block, ...] = field(repr=False)  # mu-law; it follows
     first: int
     length: int
 
@@ -92,10 +95,14 @@ class TelephoneBandClip(Clip):
 
     @property
     def samples(self) -> NDArray[np.float32]:
-        older, _ = audioop.adpcm2lin(b"".join(self.packed), 2, self.state)
-        newer = audioop.ulaw2lin(b"".join(self.fresh), 2)
+        older, _ = audioop.adpcm2lin(_joined(self.packed), 2, self.state)
+        newer = audioop.ulaw2lin(_joined(self.fresh), 2)
         narrow = np.frombuffer(older + newer, np.int16)
         return double(narrow[self.first : self.first + self.length])
+
+
+def _joined(blocks: Iterable[Block]) -> bytes:
+    return b"".join(map(bytes, blocks))
 
 
 class TelephoneBandStore:
@@ -105,9 +112,9 @@ class TelephoneBandStore:
 
     def __init__(self) -> None:
         self._base = 0  # number of the first block held
-        self._packed: list[tuple[State, bytes]] = []  # and the coder's state before each
-        self._fresh: list[bytes] = []
-        self._growing = bytearray()  # the block that is not complete
+        self._packed: list[tuple[State, Block]] = []  # and the coder's state before each
+        self._fresh: list[Block] = []
+        self._growing = FRESH.empty()  # the block that is not complete
         self._state: State = None  # of the coder now
         self._history = bytes(2 * _HISTORY)
 
@@ -119,10 +126,12 @@ class TelephoneBandStore:
     def append(self, pcm: NDArray[np.int16]) -> None:
         heard = self._history + pcm.tobytes()
         self._history = heard[-2 * _HISTORY :]
-        self._growing += audioop.lin2ulaw(halve(np.frombuffer(heard, np.int16)).tobytes(), 2)
-        while len(self._growing) >= BLOCK_SAMPLES:
-            self._fresh.append(bytes(self._growing[:BLOCK_SAMPLES]))
-            del self._growing[:BLOCK_SAMPLES]
+        left = audioop.lin2ulaw(halve(np.frombuffer(heard, np.int16)).tobytes(), 2)
+        while left:
+            left = self._growing.fill(left)
+            if len(self._growing) == BLOCK_SAMPLES:
+                self._fresh.append(self._growing)
+                self._growing = FRESH.empty()
         self._pack(self._blocks - FRESH_BLOCKS - LATE_BLOCKS)
 
     def clip(self, start: int, end: int) -> TelephoneBandClip:
@@ -133,7 +142,7 @@ class TelephoneBandStore:
         packed, border = self._packed[from_block:to_block], len(self._packed)
         fresh = self._fresh[max(0, from_block - border) : max(0, to_block - border)]
         if to_block > border + len(self._fresh):
-            fresh.append(bytes(self._growing))
+            fresh.append(self._growing)  # what comes later is behind the clip's end
         return TelephoneBandClip(
             state=packed[0][0] if packed else None,
             packed=tuple(block for _, block in packed),
@@ -158,7 +167,7 @@ class TelephoneBandStore:
     def _pack(self, before: int) -> None:
         """Pack the blocks up to this one."""
         for _ in range(min(before, self._blocks) - self._base - len(self._packed)):
-            pcm = audioop.ulaw2lin(self._fresh.pop(0), 2)
+            pcm = audioop.ulaw2lin(bytes(self._fresh.pop(0)), 2)
             state = self._state
             packed, self._state = audioop.lin2adpcm(pcm, 2, state)
-            self._packed.append((state, packed))
+            self._packed.append((state, PACKED.filled(packed)))

@@ -45,20 +45,21 @@ class Actor(Generic[M]):
 
     When it fails, it is stopped and `crashed` is told why; when it comes to a final state, it is
     stopped and `ended` is called. `capacity` bounds what the world may leave in the mailbox. Who
-    is told things by many others handles up to `events_a_turn`, where others handle one.
+    is told things by many others `goes_first`: it takes its turns before theirs, or it would fall
+    behind them.
     """
 
     __slots__ = (
         "_capacity",
         "_crashed",
         "_ended",
-        "_events_a_turn",
         "_mailbox",
         "_observers",
         "_perform",
         "_postponed",
         "_runtime",
         "_timers",
+        "goes_first",
         "machine",
         "model",
         "name",
@@ -77,19 +78,19 @@ class Actor(Generic[M]):
         ended: Callable[[], None] | None = None,
         observers: tuple[Observer, ...] = (),
         capacity: int = MAILBOX_CAPACITY,
-        events_a_turn: int = 1,
+        goes_first: bool = False,
     ) -> None:
         self.name = name
         self.model = model
         self.machine = machine
         self.stopped = False
+        self.goes_first = goes_first
         self._runtime = runtime
         self._perform = perform
         self._crashed = crashed
         self._ended = ended
         self._observers = observers
         self._capacity = capacity
-        self._events_a_turn = events_a_turn
         self._mailbox: list[Event] = []  # lists: an empty deque takes 600 bytes, and most are empty
         self._postponed: list[Event] = []
         self._timers: dict[str, TimedOut] = {}  # what each timer last set tells, by its name
@@ -146,15 +147,14 @@ class Actor(Generic[M]):
         return question.reply
 
     def take_turn(self) -> bool:
-        """Handle an event, or a few (the runtime calls this). True when more wait."""
-        for _ in range(self._events_a_turn):
-            if self.stopped or not self._mailbox:
-                break
-            mail = self._mailbox.pop(0)
-            if not isinstance(mail, TimedOut):
-                self._handle(mail, mail)
-            elif self._timers.get(mail.name) is mail:
-                self._handle(mail, mail.event)
+        """Handle one event (the runtime calls this). True when more wait."""
+        if self.stopped or not self._mailbox:
+            return False
+        mail = self._mailbox.pop(0)
+        if not isinstance(mail, TimedOut):
+            self._handle(mail, mail)
+        elif self._timers.get(mail.name) is mail:
+            self._handle(mail, mail.event)
         return bool(self._mailbox) and not self.stopped
 
     def stop(self) -> None:

@@ -19,7 +19,10 @@ class Runtime(Protocol):
         """Monotonic seconds."""
 
     def request_turn(self, actor: "Actor[Any]") -> None:
-        """Call `actor.take_turn()` soon, again while it returns True, and never two at once."""
+        """Call `actor.take_turn()` soon, again while it returns True, and never two at once.
+
+        One that `goes_first` should take its turn before those that do not.
+        """
 
     def set_timer(self, actor: "Actor[Any]", name: str, after_s: float, event: Event) -> None:
         """Tell `event` to the actor after this time; a timer of the same name is moved."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from callfsm.call.clip import Clip
+
 
 class Source:
     """Writes values, and remembers the imports that they need."""
@@ -72,8 +74,8 @@ def _is_same(value: object, default: object) -> bool:
 
 
 def compares(value: object) -> bool:
-    """Whether `==` decides: no array is anywhere in it."""
-    if isinstance(value, np.ndarray):
+    """Whether `==` decides: no audio is anywhere in it."""
+    if isinstance(value, np.ndarray | Clip):
         return False
     if isinstance(value, tuple):
         return all(compares(each) for each in value)

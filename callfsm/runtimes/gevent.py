@@ -65,7 +65,7 @@ class GeventRuntime:
     def request_turn(self, actor: Actor[Any]) -> None:
         if actor not in self._queued:
             self._queued.add(actor)
-            self._ready.append(actor)
+            (self._ready.appendleft if actor.goes_first else self._ready.append)(actor)
             self._wake.set()
 
     def set_timer(self, actor: Actor[Any], name: str, after_s: float, event: Event) -> None:

@@ -39,6 +39,8 @@ class SimulatedRuntime:
 
     def request_turn(self, actor: Actor[Any]) -> None:
         self._ready.setdefault(actor)
+        if actor.goes_first:
+            self._ready.move_to_end(actor, last=False)
 
     def set_timer(self, actor: Actor[Any], name: str, after_s: float, event: Event) -> None:
         self.timers.set(actor, name, self.now_s() + after_s, event)
@@ -59,7 +61,7 @@ class SimulatedRuntime:
                 self._ready.move_to_end(self._random.choice(list(self._ready)), last=False)
             actor, _ = self._ready.popitem(last=False)
             if actor.take_turn():
-                self._ready[actor] = None
+                self.request_turn(actor)
 
     def advance(self, seconds: float) -> None:
         """Settle, then let `seconds` pass, stopping at every timer on the way."""
