@@ -84,7 +84,8 @@ class AudioConnection:
         self._is_quiet = is_quiet
         self._passed_on = passed_on
         self._may_read = True
-        self._rests = False  # whether reading goes on when the call says so
+        self._resting: socket.socket | None = None  # is read on when the call says so
+        self._stopped = False
         self._decoder = AudioDecoder()
         self._echoes: list[str] = []
         self._socket: socket.socket | None = None
@@ -103,9 +104,9 @@ class AudioConnection:
 
     def resume(self) -> None:
         self._may_read = True
-        if self._rests and self._socket is not None:
-            self._rests = False
-            self._reader = gevent.spawn(self._read_on, self._socket)
+        if self._resting is not None and not self._stopped:
+            self._reader = gevent.spawn(self._read_on, self._resting)
+            self._resting = None
 
     def echo(self, text: str) -> None:
         """Write `text` to the peer when it reads; dropped and counted when it does not."""
@@ -126,11 +127,12 @@ class AudioConnection:
                 self._call_id,
                 missing,
             )
+            self._decoder.non_finite_samples = 0  # whoever crashes closes again
         gevent.spawn(self._hang_up)
 
     def stop_reading(self) -> None:
         """Take no more audio, however long the peer goes on."""
-        self._rests = False
+        self._stopped = True
         if self._reader is not None:
             self._reader.kill(block=False)
 
@@ -152,8 +154,9 @@ class AudioConnection:
     def _read_on(self, connection: socket.socket) -> None:
         """Read until the stream ends, or the call asks for a break."""
         reason = self._read(connection)
-        self._rests = reason is None
-        if reason is not None:
+        if reason is None:
+            self._resting = connection
+        else:
             self._offer(ev.StreamEnded(reason))
 
     def _read(self, connection: socket.socket) -> EndReason | None:

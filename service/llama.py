@@ -155,8 +155,21 @@ class _Connection:
 
         The hub calls this when there is something: a greenlet that waits for it takes 6 KB a call.
         """
-        if _has_ended(connection, READ_BYTES):
+        if self._has_ended(connection):
             self._tell(ev.Lost())
+
+    def _has_ended(self, connection: socket.socket) -> bool:
+        """Whether the peer hung up, after what it said last. Never waits."""
+        connection.settimeout(0)
+        try:
+            return not (connection.recv(READ_BYTES) and connection.recv(READ_BYTES))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            log.debug("call %d: LLaMA: %s", self._call_id, error)
+            return True
+        finally:
+            connection.settimeout(WRITE_TIMEOUT_S)
 
     def _watch_no_more(self) -> None:
         if self._readable is not None:
@@ -166,7 +179,7 @@ class _Connection:
     def _write(self, message: bytes) -> None:
         if self._socket is None or not self._open:
             return
-        if _has_ended(self._socket, flags=socket.MSG_PEEK):  # and the hub did not tell us yet
+        if self._has_ended(self._socket):  # and the hub did not tell us yet
             self._tell(ev.Lost())
             return
         try:
@@ -178,10 +191,11 @@ class _Connection:
             self._tell(ev.Written())
 
     def _tell(self, event: Event) -> None:
+        is_over = isinstance(event, ev.Lost | ev.ConnectFailed)
+        if is_over:
+            self._watch_no_more()
         if self._open:
-            if isinstance(event, ev.Lost | ev.ConnectFailed):
-                self._open = False
-                self._watch_no_more()
+            self._open = not is_over
             self._actor.tell(event)
 
     @staticmethod
@@ -193,17 +207,3 @@ class _Connection:
         except OSError:
             pass
         connection.close()
-
-
-def _has_ended(connection: socket.socket, size: int = 1, flags: int = 0) -> bool:
-    """Whether the peer hung up; at most `size` bytes of what it said are taken. Never waits."""
-    connection.settimeout(0)
-    try:
-        return not connection.recv(size, flags)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        log.debug("LLaMA: %s", error)
-        return True
-    finally:
-        connection.settimeout(WRITE_TIMEOUT_S)

@@ -20,6 +20,7 @@ from service.wire import END_OF_STREAM, Samples, encode
 
 WAIT_S = 5.0  # only a test that fails waits so long
 FRAME = np.full(320, 0.25, "<f4")
+ONE_FRAME = encode(FRAME.tobytes())
 CHUNK = np.full(16_000, 0.5, "<f4")
 
 
@@ -43,6 +44,10 @@ class Box:
         """Samples and chunk length of each piece of audio."""
         heard = [event for event in self.events if isinstance(event, AudioReceived)]
         return [(len(event.samples), event.chunk_s) for event in heard]
+
+    @property
+    def ends(self) -> list[EndReason]:
+        return [event.reason for event in self.events if isinstance(event, StreamEnded)]
 
     def await_end(self) -> None:
         with gevent.Timeout(WAIT_S):
@@ -187,7 +192,12 @@ def greenlets() -> int:
     )
 
 
-def rest(connection: AudioConnection, far: socket.socket, box: Box) -> None:
+def rest(
+    connection: AudioConnection,
+    far: socket.socket,
+    box: Box,
+    last: bytes = ONE_FRAME,
+) -> None:
     """Have the reader of `connection` rest: it finds out with what it reads next."""
     far.sendall(encode(b"7") + encode(FRAME.tobytes()))
     with gevent.Timeout(WAIT_S):
@@ -195,7 +205,7 @@ def rest(connection: AudioConnection, far: socket.socket, box: Box) -> None:
             gevent.sleep(0.001)
         before = greenlets()
         connection.pause()
-        far.sendall(encode(FRAME.tobytes()))
+        far.sendall(last)
         while greenlets() == before:
             gevent.sleep(0.001)
 
@@ -213,6 +223,67 @@ def test_a_call_that_must_wait_takes_no_greenlet_and_loses_nothing() -> None:
         connection.resume()
         box.await_end()
     assert sum(samples for samples, _ in box.audio) == 16_640
+
+
+def test_a_chunk_that_a_break_cuts_in_two_is_one_chunk() -> None:
+    """Its end says how long all of it was."""
+    box = Box()
+    with connection_of(box) as (connection, far):
+        rest(connection, far, box, encode(CHUNK.tobytes())[:30_000])
+        connection.resume()
+        far.sendall(encode(CHUNK.tobytes())[30_000:] + END_OF_STREAM)
+        box.await_end()
+    assert sum(samples for samples, _ in box.audio) == 16_320
+    assert [chunk_s for _, chunk_s in box.audio if chunk_s] == [0.02, 1.0]
+
+
+def test_a_peer_that_hangs_up_during_a_break_ends_the_stream_after_it() -> None:
+    """And once."""
+    box = Box()
+    with connection_of(box) as (connection, far):
+        rest(connection, far, box)
+        far.close()
+        gevent.sleep(0.01)
+        assert box.ends == []
+        connection.resume()
+        box.await_end()
+        connection.resume()
+        gevent.sleep(0.01)
+    assert box.ends == [EndReason.END_OF_STREAM]
+
+
+def test_a_break_that_is_over_before_it_began_is_none() -> None:
+    """The reader that was told twice meanwhile is the only one, and reads on."""
+    box, beat = Box(), HeldBeat()
+    with connection_of(box, beat) as (connection, far):
+        far.sendall(encode(b"7") + encode(FRAME.tobytes()))
+        while not beat.waits:
+            gevent.sleep(0.001)
+        before = greenlets()
+        connection.pause()
+        connection.resume()
+        assert greenlets() == before
+        far.sendall(encode(FRAME.tobytes()) + END_OF_STREAM)
+        beat.let.set()
+        box.await_end()
+    assert box.audio == [(320, 0.02), (320, 0.02)]
+
+
+def test_a_reader_that_is_stopped_on_its_way_to_a_break_never_reads_on() -> None:
+    """It ends by itself, before it is killed; what it leaves is nobody's."""
+    box, beat = Box(), HeldBeat()
+    with connection_of(box, beat) as (connection, far):
+        far.sendall(encode(b"7") + encode(FRAME.tobytes()))
+        while not beat.waits:
+            gevent.sleep(0.001)
+        connection.pause()
+        beat.let.set()
+        connection.stop_reading()
+        gevent.sleep(0.01)
+        connection.resume()
+        far.sendall(encode(FRAME.tobytes()))
+        gevent.sleep(0.01)
+    assert len(box.audio) == 1
 
 
 def test_a_call_that_is_shut_down_while_it_waits_reads_no_more() -> None:

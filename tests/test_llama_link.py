@@ -90,12 +90,15 @@ def test_a_sink_that_restarts_mid_call_loses_and_doubles_nothing(tmp_path: Path)
         house.expect(7, said(7, 90))
 
 
-def test_a_text_for_a_peer_that_has_just_gone_is_kept() -> None:
-    """The peer closes; before we are told so, a text comes: it goes to the next connection."""
+@pytest.mark.parametrize("last_words", [b"", b"thanks"])
+def test_a_text_for_a_peer_that_has_just_gone_is_kept(last_words: bytes) -> None:
+    """The peer closes, with or without a word; before we are told so, a text comes: it goes to the
+    next connection."""
     with listening() as listener, linked(listener.getsockname()[1]) as link:
         link.open()
         first, _ = listener.accept()
         eventually(lambda: link.state == "connected", "connected")
+        first.sendall(last_words)
         first.shutdown(socket.SHUT_RDWR)
         link.deliver("kept")
         second, _ = listener.accept()

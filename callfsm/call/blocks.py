@@ -16,24 +16,25 @@ class Blocks:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.free: list[int] = []  # the numbers of blocks that nobody holds
+        self._free: list[int] = []  # the numbers of blocks that nobody holds
         self._maps: list[mmap.mmap] = []
 
     @property
     def taken(self) -> int:
         """Blocks that somebody holds."""
-        return len(self._maps) * BLOCKS_AT_ONCE - len(self.free)
+        return len(self._maps) * BLOCKS_AT_ONCE - len(self._free)
 
     def empty(self) -> "Block":
         """A block to be filled."""
-        if not self.free:
+        if not self._free:
             self._map_more()
-        return Block(self, self.free.pop())
+        return Block(self, self._free.pop())
 
     def filled(self, data: bytes) -> "Block":
         """A block with at most `size` bytes."""
         block = self.empty()
-        block.fill(data)
+        left = block.fill(data)
+        assert not left
         return block
 
     def place(self, number: int) -> tuple[mmap.mmap, int]:
@@ -43,8 +44,9 @@ class Blocks:
 
     def _map_more(self) -> None:
         first = len(self._maps) * BLOCKS_AT_ONCE
-        self._maps.append(mmap.mmap(-1, BLOCKS_AT_ONCE * self.size))
-        self.free += range(first, first + BLOCKS_AT_ONCE)
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # of this process, not of those it forks
+        self._maps.append(mmap.mmap(-1, BLOCKS_AT_ONCE * self.size, private))
+        self._free += range(first, first + BLOCKS_AT_ONCE)
 
 
 class Block:
@@ -65,7 +67,7 @@ class Block:
         return memory[at : at + self._length]
 
     def __del__(self) -> None:
-        self._owner.free.append(self._number)
+        self._owner._free.append(self._number)
 
     def fill(self, data: bytes) -> bytes:
         """Add as much of `data` as there is room for; what is left of it."""

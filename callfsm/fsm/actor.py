@@ -46,7 +46,7 @@ class Actor(Generic[M]):
     When it fails, it is stopped and `crashed` is told why; when it comes to a final state, it is
     stopped and `ended` is called. `capacity` bounds what the world may leave in the mailbox. Who
     is told things by many others `goes_first`: it takes its turns before theirs, or it would fall
-    behind them.
+    behind them. Let there be one such actor in a runtime.
     """
 
     __slots__ = (

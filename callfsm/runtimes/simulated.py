@@ -2,7 +2,8 @@
 
 By default it has a clock of its own. Under freezegun pass `clock=time.monotonic` and
 `tick=freezer.tick`, and `advance` moves the frozen time from deadline to deadline. With a `seed`
-the order in which actors with waiting events take turns is shuffled, but always the same.
+the order in which actors with waiting events take turns is shuffled, whoever goes first, but always
+the same.
 """
 
 import random
