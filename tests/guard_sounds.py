@@ -32,6 +32,16 @@ def over_and_over(text: str, times: int, gaps_s: Sequence[float]) -> Iterator[Sa
         yield telephone(np.tile(np.concatenate([once, gap]), times))
 
 
+def by_itself(
+    before: str, words: Sequence[str], pauses_s: Sequence[float], after_s: float = 0.25
+) -> Iterator[Samples]:
+    """Each word by itself after `before` and a pause, as a window ends with it."""
+    for word in words:
+        for pause_s in pauses_s:
+            parts = [synthesize(before), _silence(pause_s), synthesize(word), _silence(after_s)]
+            yield telephone(np.concatenate(parts))
+
+
 def hurried(factor: float, seconds: float) -> Iterator[Samples]:
     """Windows out of a synthetic call, spoken `factor` times as fast."""
     (call,) = demo_calls(1, 30.0, synthetic=True, seed=2)
@@ -56,6 +66,10 @@ def ringing(lengths_s: Sequence[float], *, late_s: float) -> Iterator[Samples]:
     """The tone that a caller waits by, from `late_s` after its beginning on."""
     for length_s in lengths_s:
         yield noise.ringback(late_s + length_s)[round(late_s * SAMPLE_RATE_HZ) :]
+
+
+def _silence(seconds: float) -> Samples:
+    return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
 
 
 def _windows(samples: Samples, seconds: float) -> Iterator[Samples]:

@@ -704,6 +704,39 @@ def test_a_dropped_overrun_is_reported() -> None:
     assert (as_text(words), guards) == ("is paused", ("overrun",))
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "heard", "acted"),
+    [
+        ("choice transfer transfer", "choice transfer", "choice transfer", ()),
+        ("choice transfer transfer", "in valid choice", "in valid choice", ()),
+        ("bye bye", "Bye, bye.", "bye bye", ("agreed",)),
+        ("no no no", "no no", "no no no", ("agreed",)),
+        ("bye bye", "", "bye bye", ("agreed",)),
+        ("bye bye", "bye " * 20, "bye bye", ("agreed",)),
+        ("press one press one", "press one", "press one", ()),
+    ],
+)
+def test_an_echo_stays_unless_a_second_reading_is_sure(
+    first: str, second: str, heard: str, acted: tuple[str, ...]
+) -> None:
+    """A text that says its last words twice is read again: what both say twice was said twice."""
+    kept, guards = guarded(Reading(words(first), 5.0), lambda: Reading(words(second), 5.0))
+    assert (as_text(kept), guards) == (heard, ("echo", "retried", *acted))
+
+
+def test_a_look_leaves_an_echo_to_the_next() -> None:
+    """It is not read again: another look at the same speech follows at once."""
+    kept, guards = guarded(Reading(words("choice transfer transfer"), 5.0), None)
+    assert (as_text(kept), guards) == ("choice transfer", ("echo",))
+
+
+def test_words_said_again_later_are_no_echo() -> None:
+    """Only what ends the text, and follows itself at once."""
+    for text in ("no no not now", "one to one", "seven seven four", "hello"):
+        kept, guards = guarded(Reading(words(text), 5.0), lambda: pytest.fail("read again"))
+        assert (as_text(kept), guards) == (text, ())
+
+
 def test_what_a_second_reading_loses_is_reported_too() -> None:
     """By the model's judgement nobody speaks, or it ran past the speech again: both are counted."""
     loop = Reading(words("no " * 6), 5.0)

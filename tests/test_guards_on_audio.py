@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 import pytest
 from gevent.event import AsyncResult
-from guard_sounds import Samples, hold_music, hurried, over_and_over, ringing, squeaked
+from guard_sounds import Samples, by_itself, hold_music, hurried, over_and_over, ringing, squeaked
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -141,6 +141,11 @@ any_hurried = any_of(
 )
 
 
+ALONE = ("Twelve.", "Transfer.", "Zap.", "Hotel.", "Second.", "Sixty.")
+alone_after_a_pause = partial(by_itself, "Message from extension.", ALONE, (0.6, 1.2, 2.0))
+SAID_ALONE = " | ".join(f"message from extension {word}" for word in ALONE)
+
+
 TRIGGERS = (
     Trigger(ctranslate2, "silence", lambda: [noise.silence(2.0)]),
     Trigger(ctranslate2, "no_speech", lambda: hold_music("strings", (3.0,), (1, 2, 3))),
@@ -180,10 +185,12 @@ TRIGGERS = (
     Trigger(ctranslate2, "token_cap look_dropped", again("No.", 8, 0.0, 0.1, 0.2), is_look=True),
     Trigger(
         ctranslate2,
-        "overrun",
+        "overrun echo retried agreed",
         any_of(again("Nineteen.", 3, 0.1, 0.15), again("Goodbye.", 3, 0.0), again("Wait.", 2, 0.0)),
         "nineteen nineteen nineteen | goodbye goodbye goodbye | wait wait",
     ),
+    Trigger(ctranslate2, "echo retried", alone_after_a_pause, SAID_ALONE),
+    Trigger(ctranslate2, "echo", alone_after_a_pause, SAID_ALONE, is_look=True),
     Trigger(whisper_cpp, "silence", lambda: [noise.silence(2.0)]),
     Trigger(whisper_cpp, "annotation", lambda: hold_music("strings", (3.8,), (4806, 4807, 4808))),
     Trigger(
@@ -213,7 +220,8 @@ TRIGGERS = (
         ),
     ),
     Trigger(whisper_cpp, "token_cap look_dropped", again("No.", 8, 0.0, 0.1), is_look=True),
-    Trigger(whisper_cpp, "overrun", again("No.", 2, 0.0, 0.05), "no no"),
+    Trigger(whisper_cpp, "echo retried", alone_after_a_pause, SAID_ALONE),
+    Trigger(whisper_cpp, "overrun echo retried agreed", again("No.", 2, 0.0, 0.05), "no no"),
 )
 
 

@@ -311,6 +311,15 @@ def test_a_held_word_that_is_not_heard_again_is_kept(merger: Merger) -> None:
     assert as_text(new) == "eleven is busy"
 
 
+def test_a_held_word_without_time_at_the_beginning_is_heard_again(merger: Merger) -> None:
+    """A first look at a call may put a word at 0.0 s: the next look begins there, and not later."""
+    trans = Word("Trans", 0.0, 0.0, probability=0.1)
+    transfer = Word("Transfer", 0.0, 0.4, probability=0.5)
+    merger.merge(window(0.0, 0.46, Cut.EAGER), (trans,))
+    text = merger.merge(window(0.0, 0.74, Cut.EAGER), (transfer,))
+    assert as_text(text + merger.merge(window(0.0, 1.12, Cut.PAUSE), (transfer,))) == "Transfer"
+
+
 @pytest.mark.parametrize(
     ("committed", "again", "new"),
     [

@@ -204,8 +204,9 @@ class Merger:
         return confirmed, tuple(word for word in fresh if word.middle_s > middle_s)
 
     def _not_heard_again(self, window: Window) -> tuple[Word, ...]:
-        """Let go of the held words that end before the window does begin: it cannot change them."""
-        gone = tuple(takewhile(lambda word: word.end_s <= window.start_s, self.held))
+        """Let go of the held words that lie before the window: it cannot change them."""
+        start_s = window.start_s
+        gone = tuple(takewhile(lambda w: w.start_s < start_s and w.end_s <= start_s, self.held))
         self.held = self.held[len(gone) :]
         return gone
 

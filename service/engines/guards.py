@@ -54,12 +54,13 @@ def guarded(
     """The words to believe, and the name of each guard that acted, in order.
 
     A doubted `first` is read once more, with care, or dropped where it cannot be; what is still
-    doubted then is dropped, unless both readings heard the same repetition.
+    doubted then is dropped, unless both readings heard the same repetition. So is a text that ends
+    in an echo, but nothing of it is lost unless the second reading is sure.
     """
     words, acted = _spoken(first)
     doubt = suspicion(words, first.duration_s, capped=first.capped)
     if doubt is None:
-        return _without_overrun_counted(words, acted)
+        return _without_echo(*_without_overrun_counted(words, acted), read_again)
     if read_again is None:
         return (), (*acted, doubt, "look_dropped")
     second = read_again()
@@ -71,6 +72,39 @@ def guarded(
     if doubt == doubt_again == "repeated_ngram" and agree(words, words_again):
         return words_again, (*acted, "agreed")
     return (), (*acted, doubt_again, "dropped")
+
+
+def _without_echo(
+    words: tuple[Word, ...], acted: tuple[str, ...], read_again: Callable[[], Reading] | None
+) -> tuple[tuple[Word, ...], tuple[str, ...]]:
+    """The words as a second reading has them, if they end in an echo and it does not.
+
+    A look leaves the echo out: a later one hears whether it was said.
+    """
+    size = echo([_bare(word.text) for word in words])
+    if not size:
+        return words, acted
+    if read_again is None:
+        return words[:-size], (*acted, "echo")
+    second = read_again()
+    words_again, acted_again = _spoken(second)
+    acted = (*acted, "echo", "retried", *acted_again)
+    if not words_again or suspicion(words_again, second.duration_s, capped=second.capped):
+        return words, (*acted, "agreed")
+    words_again, acted = _without_overrun_counted(words_again, acted)
+    if echo([_bare(word.text) for word in words_again]):
+        return words, (*acted, "agreed")
+    return words_again, acted
+
+
+def echo(words: Sequence[str]) -> int:
+    """How many words at the end repeat those just before them; 0 when none do.
+
+    It can be said; but a word by itself after a pause often comes out of the decoder twice, where
+    the features leave little room after it, and once with more (docs/engine-parameters.md).
+    """
+    sizes = range(1, min(MAX_NGRAM_WORDS, len(words) // 2) + 1)
+    return next((n for n in sizes if words[-n:] == words[-2 * n : -n]), 0)
 
 
 def _spoken(reading: Reading) -> tuple[tuple[Word, ...], tuple[str, ...]]:
