@@ -190,7 +190,6 @@ TRIGGERS = (
         "nineteen nineteen nineteen | goodbye goodbye goodbye | wait wait",
     ),
     Trigger(ctranslate2, "echo retried", alone_after_a_pause, SAID_ALONE),
-    Trigger(ctranslate2, "echo", alone_after_a_pause, SAID_ALONE, is_look=True),
     Trigger(whisper_cpp, "silence", lambda: [noise.silence(2.0)]),
     Trigger(whisper_cpp, "annotation", lambda: hold_music("strings", (3.8,), (4806, 4807, 4808))),
     Trigger(
