@@ -54,8 +54,8 @@ def guarded(
     """The words to believe, and the name of each guard that acted, in order.
 
     A doubted `first` is read once more, with care, or dropped where it cannot be; what is still
-    doubted then is dropped, unless both readings heard the same repetition. So is a text that ends
-    in an echo, but nothing of it is lost unless the second reading is sure.
+    doubted then is dropped, unless both readings heard the same repetition. A text that ends in an
+    echo is read again, too, and loses it only to a second reading that is not doubted.
     """
     words, acted = _spoken(first)
     doubt = suspicion(words, first.duration_s, capped=first.capped)
@@ -90,7 +90,7 @@ def _without_echo(
     words_again, acted_again = _spoken(second)
     acted = (*acted, "echo", "retried", *acted_again)
     if not words_again or suspicion(words_again, second.duration_s, capped=second.capped):
-        return words, (*acted, "agreed")
+        return words, acted
     words_again, acted = _without_overrun_counted(words_again, acted)
     if echo([_bare(word.text) for word in words_again]):
         return words, (*acted, "agreed")
