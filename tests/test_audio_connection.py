@@ -119,6 +119,14 @@ def connection_of(
         connection.close()
 
 
+def begin(far: socket.socket, box: Box, first: bytes = ONE_FRAME) -> None:
+    """Say who calls, and wait until audio is heard: then the reader waits for the beat."""
+    far.sendall(encode(b"7") + first)
+    with gevent.Timeout(WAIT_S):
+        while not box.audio:
+            gevent.sleep(0.001)
+
+
 def test_frames_that_came_together_are_one_event() -> None:
     """Behind time, the call is told once of all that waits; the last frame says what it ended."""
     box = Box()
@@ -177,9 +185,7 @@ def test_silence_and_a_busy_server_are_read_more_rarely(
     """Every beat brings speech while time is to spare; silence, and a full load, wait for three."""
     box, beat = Box(), CountedBeat()
     with connected(box, beat, quiet=quiet, load=load) as far:
-        far.sendall(encode(b"7") + encode(FRAME.tobytes()))
-        while not box.audio:
-            gevent.sleep(0.001)
+        begin(far, box)
         far.sendall(END_OF_STREAM)
         box.await_end()
     assert set(beat.waits) == {beats}
@@ -199,10 +205,8 @@ def rest(
     last: bytes = ONE_FRAME,
 ) -> None:
     """Have the reader of `connection` rest: it finds out with what it reads next."""
-    far.sendall(encode(b"7") + encode(FRAME.tobytes()))
+    begin(far, box)
     with gevent.Timeout(WAIT_S):
-        while not box.audio:
-            gevent.sleep(0.001)
         before = greenlets()
         connection.pause()
         far.sendall(last)
@@ -256,9 +260,7 @@ def test_a_break_that_is_over_before_it_began_is_none() -> None:
     """The reader that was told twice meanwhile is the only one, and reads on."""
     box, beat = Box(), HeldBeat()
     with connection_of(box, beat) as (connection, far):
-        far.sendall(encode(b"7") + encode(FRAME.tobytes()))
-        while not beat.waits:
-            gevent.sleep(0.001)
+        begin(far, box)
         before = greenlets()
         connection.pause()
         connection.resume()
@@ -273,9 +275,7 @@ def test_a_reader_that_is_stopped_on_its_way_to_a_break_never_reads_on() -> None
     """It ends by itself, before it is killed; what it leaves is nobody's."""
     box, beat = Box(), HeldBeat()
     with connection_of(box, beat) as (connection, far):
-        far.sendall(encode(b"7") + encode(FRAME.tobytes()))
-        while not beat.waits:
-            gevent.sleep(0.001)
+        begin(far, box)
         connection.pause()
         beat.let.set()
         connection.stop_reading()
@@ -303,9 +303,7 @@ def test_a_reset_that_the_echo_was_told_of_is_no_end(sent: bytes) -> None:
     """A socket tells once that it was reset; the reader learns it from the writer."""
     box, beat = Box(), HeldBeat()
     with connection_of(box, beat) as (connection, far):
-        far.sendall(encode(b"7") + sent)
-        while not box.audio:
-            gevent.sleep(0.001)
+        begin(far, box, sent)
         far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         far.close()
         connection.echo("too late")

@@ -57,16 +57,13 @@ def guarded(
     doubted then is dropped, unless both readings heard the same repetition. A text that ends in an
     echo is read again, too, and loses it only to a second reading that is not doubted.
     """
-    words, acted = _spoken(first)
-    doubt = suspicion(words, first.duration_s, capped=first.capped)
+    words, acted, doubt = _judged(first)
     if doubt is None:
         return _without_echo(*_without_overrun_counted(words, acted), read_again)
     if read_again is None:
         return (), (*acted, doubt, "look_dropped")
-    second = read_again()
-    words_again, acted_again = _spoken(second)
+    words_again, acted_again, doubt_again = _judged(read_again())
     acted = (*acted, doubt, "retried", *acted_again)
-    doubt_again = suspicion(words_again, second.duration_s, capped=second.capped)
     if doubt_again is None:
         return _without_overrun_counted(words_again, acted)
     if doubt == doubt_again == "repeated_ngram" and agree(words, words_again):
@@ -81,30 +78,36 @@ def _without_echo(
 
     A look leaves the echo out: a later one hears whether it was said.
     """
-    size = echo([_bare(word.text) for word in words])
-    if not size:
+    sizes = _echoes(words)
+    if not sizes:
         return words, acted
     if read_again is None:
-        return words[:-size], (*acted, "echo")
-    second = read_again()
-    words_again, acted_again = _spoken(second)
+        return words[: -sizes[0]], (*acted, "echo")
+    words_again, acted_again, doubt_again = _judged(read_again())
     acted = (*acted, "echo", "retried", *acted_again)
-    if not words_again or suspicion(words_again, second.duration_s, capped=second.capped):
+    if not words_again or doubt_again is not None:
         return words, acted
     words_again, acted = _without_overrun_counted(words_again, acted)
-    if echo([_bare(word.text) for word in words_again]):
+    if _echoes(words_again):
         return words, (*acted, "agreed")
     return words_again, acted
 
 
-def echo(words: Sequence[str]) -> int:
-    """How many words at the end repeat those just before them; 0 when none do.
+def _echoes(words: Sequence[Word]) -> list[int]:
+    """The sizes of the phrases that end the text and stand just before that, too; shortest first.
 
     It can be said; but a word by itself after a pause often comes out of the decoder twice, where
     the features leave little room after it, and once with more (docs/engine-parameters.md).
     """
-    sizes = range(1, min(MAX_NGRAM_WORDS, len(words) // 2) + 1)
-    return next((n for n in sizes if words[-n:] == words[-2 * n : -n]), 0)
+    texts = [_bare(word.text) for word in words]
+    sizes = range(1, min(MAX_NGRAM_WORDS, len(texts) // 2) + 1)
+    return [size for size in sizes if texts[-size:] == texts[-2 * size : -size]]
+
+
+def _judged(reading: Reading) -> tuple[tuple[Word, ...], tuple[str, ...], str | None]:
+    """What somebody may have said, the guards that took the rest, and what speaks against it."""
+    words, acted = _spoken(reading)
+    return words, acted, suspicion(words, reading.duration_s, capped=reading.capped)
 
 
 def _spoken(reading: Reading) -> tuple[tuple[Word, ...], tuple[str, ...]]:
@@ -174,10 +177,8 @@ def without_overrun(words: tuple[Word, ...]) -> tuple[Word, ...]:
     if all(_span_s(word, word) == 0.0 for word in words):  # there are no times
         return words
     words = _without_timeless(words)
-    texts = [_bare(word.text) for word in words]
-    for size in range(min(MAX_NGRAM_WORDS, len(words) // 2), 0, -1):
-        repeated = texts[-size:] == texts[-2 * size : -size]
-        if repeated and _span_s(words[-size], words[-1]) <= size * SHORTEST_WORD_S:
+    for size in reversed(_echoes(words)):
+        if _span_s(words[-size], words[-1]) <= size * SHORTEST_WORD_S:
             return words[:-size]
     timed = len(words)
     while timed and _span_s(words[timed - 1], words[timed - 1]) <= TIMELESS_S:
