@@ -340,6 +340,23 @@ def test_a_committed_word_understood_otherwise_is_not_new(
     assert as_text(merger.merge(later, at(0.2, "extension") + late)) == new
 
 
+@pytest.mark.parametrize(
+    ("again", "new"),
+    [
+        ("to Elsa family", "family"),  # in its place: it is the committed one
+        ("to alpha Elsa family", "Elsa family"),  # none is in its place: it was missed before
+    ],
+)
+def test_a_word_in_the_place_of_a_committed_one_is_not_new(
+    merger: Merger, again: str, new: str
+) -> None:
+    """Whatever its letters: another pass heard all of that utterance to its end."""
+    merger.merge(window(0.0, 1.8, Cut.PAUSE), at(0.2, "to alpha"))
+    *before, last = again.split()
+    heard = at(0.2, "to") + at(1.0, " ".join(before[1:])) + at(3.0, last)
+    assert as_text(merger.merge(window(0.0, 3.9, Cut.PAUSE, fresh_s=2.7), heard)) == new
+
+
 # ------------------------------------------------ looks
 def test_two_looks_commit_what_they_agree_on(merger: Merger) -> None:
     """The second pass over a growing window commits the common beginning, before the pause."""

@@ -178,7 +178,7 @@ class Merger:
         """The words of a window that follow what is committed already."""
         committed = self._recent(window)
         pairs = align(committed + self.held, words, astray=window.has_context)
-        return _following(committed, pairs, words)
+        return _following(committed, pairs, words, window.fresh_s)
 
     def _join(
         self, window: Window, words: tuple[Word, ...]
@@ -194,7 +194,7 @@ class Merger:
             # of this one it may have a capital.
             known = words[right] if right else self.held[left]
             return (*self.held[:left], known), words[right + 1 :]
-        fresh = _following(committed, pairs, words)
+        fresh = _following(committed, pairs, words, window.fresh_s)
         if pairs or not self.held:
             return (), fresh
         self.unaligned += 1
@@ -247,9 +247,13 @@ def _likeness(word: Word, other: Word, astray: bool) -> float:
 
 
 def _following(
-    committed: Sequence[Word], pairs: Sequence[tuple[int, int]], words: tuple[Word, ...]
+    committed: Sequence[Word],
+    pairs: Sequence[tuple[int, int]],
+    words: tuple[Word, ...],
+    settled_s: float,
 ) -> tuple[Word, ...]:
-    """The words after the committed ones; `pairs` are those of the held ones after them, too."""
+    """The words after the committed ones; `pairs` are those of the held ones after them, too, and
+    up to `settled_s` earlier windows heard everything."""
     last, after, new = -1, 0, len(words)
     for i, j in pairs:
         if i >= len(committed):
@@ -257,7 +261,7 @@ def _following(
             break
         last, after = i, j + 1
     if last + 1 < len(committed):
-        after += heard_again(committed[last + 1 :], words[after:new])
+        after += heard_again(committed[last + 1 :], words[after:new], settled_s)
     return words[after:]
 
 

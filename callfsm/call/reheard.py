@@ -12,18 +12,20 @@ from callfsm.words import Word
 ASIDE_S = 0.25  # a word so much later than it should be weighs as much as a word that is missing
 ALIKE = 0.5  # the largest share of other letters in the same word
 NEARER = 0.1  # what decides between equals: on which side of the committed words it is
+SETTLED = 0.5  # as much as half a word: what was heard to its end by another pass is seldom new
 LONG_WORD_S = 0.99  # engines give no word more: a pause is before it, or it was spoken in there
 
 
-def heard_again(committed: Sequence[Word], words: Sequence[Word]) -> int:
+def heard_again(committed: Sequence[Word], words: Sequence[Word], settled_s: float) -> int:
     """How many of `words`, from the start, are `committed` (one word or more) heard otherwise.
 
     Both follow the last word that is the same in both. Of all beginnings, the one that is most like
-    `committed` in its letters while its times, and those of the words after it, fit best.
+    `committed` in its letters while its times, and those of the words after it, fit best. Up to
+    `settled_s` earlier passes heard everything to its end.
     """
     end_s = committed[-1].end_s
     after = [_late(word, end_s) for word in words]
-    before = [_early(word, end_s) for word in words]
+    before = [_early(word, end_s) + SETTLED * (word.end_s <= settled_s) for word in words]
     costs = [
         _unlikeness(committed, words[:count]) + sum(after[:count]) + sum(before[count:])
         for count in range(len(words) + 1)
