@@ -311,6 +311,16 @@ def test_a_held_word_that_is_not_heard_again_is_kept(merger: Merger) -> None:
     assert as_text(new) == "eleven is busy"
 
 
+@pytest.mark.parametrize("again", ["is busy", "'leven is busy"])
+def test_a_held_word_that_is_cut_in_two_is_kept(merger: Merger, again: str) -> None:
+    """A window that hears at most half of it may hear nothing there, or another word."""
+    merger.merge(window(0.0, 4.0, Cut.FULL), at(2.7, "extension eleven"))
+    *fragment, first, second = again.split()
+    words = (*(Word(text, 3.5, 3.6) for text in fragment), *at(4.2, f"{first} {second}"))
+    new = merger.merge(window(3.5, 6.0, Cut.PAUSE, fresh_s=4.0), words)
+    assert as_text(new) == "extension eleven is busy"
+
+
 def test_a_held_word_without_time_at_the_beginning_is_heard_again(merger: Merger) -> None:
     """A first look at a call may put a word at 0.0 s: the next look begins there, and not later."""
     trans = Word("Trans", 0.0, 0.0, probability=0.1)

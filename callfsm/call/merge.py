@@ -105,18 +105,19 @@ class Merger:
         if not words:  # a model that heard nothing says nothing against what was heard
             fresh = self.held
         elif self._looked_at(window) or window.has_context:
-            confirmed = self._not_heard_again(window)
+            confirmed = self._commit(self._not_heard_again(window))
             fresh = self._after_committed(window, words)
             agreed_on = self._agreed(window, fresh)
         elif window.overlaps:
             confirmed, fresh = self._join(window, words)
+            self._commit(confirmed)
         else:
-            confirmed, fresh = self.held, words
+            confirmed, fresh = self._commit(self.held), words
         at_once = _sure_at_once(window, fresh) if words else 0
         sure = _undoubted(window, fresh[: max(agreed_on, at_once, self._final(window, fresh))])
         self._before = window.fresh_s, window.end_s
         self.held = fresh[sure:]
-        return self._commit(confirmed + fresh[:sure])
+        return confirmed + self._commit(fresh[:sure])
 
     def has_committed_since(self, at_s: float) -> bool:
         """Whether a committed word ends after that time."""
@@ -204,9 +205,10 @@ class Merger:
         return confirmed, tuple(word for word in fresh if word.middle_s > middle_s)
 
     def _not_heard_again(self, window: Window) -> tuple[Word, ...]:
-        """Let go of the held words that lie before the window: it cannot change them."""
+        """Let go of the held words of which the window hears at most a half: it may hear nothing
+        there, or another word, and changes nothing."""
         start_s = window.start_s
-        gone = tuple(takewhile(lambda w: w.start_s < start_s and w.end_s <= start_s, self.held))
+        gone = tuple(takewhile(lambda w: w.start_s < start_s and w.middle_s <= start_s, self.held))
         self.held = self.held[len(gone) :]
         return gone
 
