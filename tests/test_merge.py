@@ -25,11 +25,11 @@ PLAN = WindowSettings()
 
 # ------------------------------------------------ somebody talks, a model listens
 @st.composite
-def spoken(draw: st.DrawFn) -> tuple[Word, ...]:
+def spoken(draw: st.DrawFn, least: int = 1) -> tuple[Word, ...]:
     """What somebody says and when: few words, often said twice, some pauses, 0.2 to 0.6 s each."""
     words: list[Word] = []
     at_s = draw(st.integers(0, 10)) / 10
-    for _ in range(draw(st.integers(1, 30))):
+    for _ in range(draw(st.integers(least, 30))):
         repeats = 1 + draw(st.integers(0, 9)) // 7 * draw(st.integers(1, 3))
         text = draw(st.sampled_from(VOCABULARY))
         for _ in range(repeats):
@@ -141,6 +141,17 @@ def test_looks_at_growing_windows_change_nothing(
 ) -> None:
     """What is committed early is never wrong: it cannot be taken back, and the text is the same."""
     assert merged(Listener(noise, plan, looks), words) == as_text(words)
+
+
+@unchanging
+@given(spoken(least=20), NOISE, st.sampled_from([6.0, 8.0]), st.sampled_from([0.0, 0.3]))
+def test_little_context_changes_nothing(
+    words: tuple[Word, ...], noise: Random, context_s: float, looks: float
+) -> None:
+    """As under load, where what is heard again begins amid words."""
+    assert merged(Listener(noise, WindowSettings(context_s=context_s), looks), words) == as_text(
+        words
+    )
 
 
 # ------------------------------------------------ single facts

@@ -14,7 +14,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from callfsm.call.reheard import heard_again
 from callfsm.call.segmenter import Cut
@@ -22,6 +22,7 @@ from callfsm.call.settings import WindowSettings
 from callfsm.call.windows import Window
 from callfsm.words import Word
 
+EDGE_S = 0.1  # a word that begins so near to the edge of a window may be cut there
 SAME_WORD_S = 0.4  # word times are good to 0.1 s, at the edge of a window to a few times that
 ASTRAY_S = 0.8  # beside a pause one end can be this far off: the same word, if no other is
 ASTRAY = 0.02  # what such a pair counts, where one at the same time counts 1
@@ -83,6 +84,18 @@ def agreed(words: Sequence[Word], others: Sequence[Word]) -> int:
     return len(list(takewhile(lambda p: normalized(p[0].text) == normalized(p[1].text), pairs)))
 
 
+class _Heard(NamedTuple):
+    """What a window heard, without its audio."""
+
+    start_s: float
+    fresh_s: float
+    end_s: float
+
+    @classmethod
+    def of(cls, window: Window) -> Self:
+        return cls(window.start_s, window.fresh_s, window.end_s)
+
+
 class Merger:
     """The text of one call. All times are the call's audio time."""
 
@@ -91,7 +104,7 @@ class Merger:
     def __init__(self, settings: WindowSettings) -> None:
         self._settings = settings
         self._committed: deque[Word] = deque(maxlen=REMEMBERED_WORDS)
-        self._before: tuple[float, float] | None = None  # fresh_s, end_s of the window before
+        self._before: _Heard | None = None  # the window before
         self.held: tuple[Word, ...] = ()  # heard, and not committed yet
         self.unaligned = 0  # overlaps without a common word, joined by time alone
         self.failures = 0  # windows whose word times were no use, forwarded whole
@@ -115,7 +128,7 @@ class Merger:
             confirmed, fresh = self._commit(self.held), words
         at_once = _sure_at_once(window, fresh) if words else 0
         sure = _undoubted(window, fresh[: max(agreed_on, at_once, self._final(window, fresh))])
-        self._before = window.fresh_s, window.end_s
+        self._before = _Heard.of(window)
         self.held = fresh[sure:]
         return confirmed + self._commit(fresh[:sure])
 
@@ -163,14 +176,14 @@ class Merger:
 
     def _looked_at(self, window: Window) -> bool:
         """Whether the pass before heard this window, too, when it was shorter."""
-        return self._before is not None and window.fresh_s == self._before[0]
+        return self._before is not None and window.fresh_s == self._before.fresh_s
 
     def _give_up(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Forward the words of a window whole, unless all of it will be heard again anyway."""
         if window.cut is Cut.EAGER:
             return ()
         self.failures += 1
-        self._before = window.fresh_s, window.end_s
+        self._before = _Heard.of(window)
         held = self.settle()
         self._commit(tuple(Word(w.text, window.end_s, window.end_s) for w in words))
         return held + words
@@ -179,7 +192,7 @@ class Merger:
         """The words of a window that follow what is committed already."""
         committed = self._recent(window)
         pairs = align(committed + self.held, words, astray=window.has_context)
-        return _following(committed, pairs, words, window.fresh_s)
+        return _following(window, committed, pairs, words)
 
     def _join(
         self, window: Window, words: tuple[Word, ...]
@@ -195,20 +208,22 @@ class Merger:
             # of this one it may have a capital.
             known = words[right] if right else self.held[left]
             return (*self.held[:left], known), words[right + 1 :]
-        fresh = _following(committed, pairs, words, window.fresh_s)
+        fresh = _following(window, committed, pairs, words)
         if pairs or not self.held:
             return (), fresh
         self.unaligned += 1
-        _, before_end_s = self._before or (0.0, window.start_s)
+        before_end_s = self._before.end_s if self._before else window.start_s
         middle_s = (window.start_s + before_end_s) / 2
         confirmed = tuple(word for word in self.held if word.middle_s <= middle_s)
         return confirmed, tuple(word for word in fresh if word.middle_s > middle_s)
 
     def _not_heard_again(self, window: Window) -> tuple[Word, ...]:
-        """Let go of the held words of which the window hears at most a half: it may hear nothing
-        there, or another word, and changes nothing."""
-        start_s = window.start_s
-        gone = tuple(takewhile(lambda w: w.start_s < start_s and w.middle_s <= start_s, self.held))
+        """Let go of the held words that begin before the window, which the one before heard whole:
+        it hears nothing of them, or a part, which may sound like another word."""
+        if self._before is None or window.start_s <= self._before.start_s:
+            return ()
+        whole_s = window.start_s + EDGE_S
+        gone = tuple(takewhile(lambda word: word.start_s < whole_s, self.held))
         self.held = self.held[len(gone) :]
         return gone
 
@@ -249,21 +264,21 @@ def _likeness(word: Word, other: Word, astray: bool) -> float:
 
 
 def _following(
+    window: Window,
     committed: Sequence[Word],
     pairs: Sequence[tuple[int, int]],
     words: tuple[Word, ...],
-    settled_s: float,
 ) -> tuple[Word, ...]:
-    """The words after the committed ones; `pairs` are those of the held ones after them, too, and
-    up to `settled_s` earlier windows heard everything."""
+    """The words after the committed ones; `pairs` are those of the held ones after them, too."""
     last, after, new = -1, 0, len(words)
     for i, j in pairs:
         if i >= len(committed):
             new = j
             break
         last, after = i, j + 1
-    if last + 1 < len(committed):
-        after += heard_again(committed[last + 1 :], words[after:new], settled_s)
+    otherwise = [word for word in committed[last + 1 :] if word.end_s > window.start_s]
+    if otherwise:
+        after += heard_again(otherwise, words[after:new], window.fresh_s)
     return words[after:]
 
 
