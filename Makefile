@@ -25,10 +25,11 @@ demo: setup  ## three calls of real speech through the whole system
 	$(BIN)/callfsm models fetch tiny.en
 	$(BIN)/callfsm demo
 
-test: setup  ## specs, which must show all of every table; then tests
+test: setup  ## specs, which must show all of every table; then tests, those with the model by themselves
 	$(BIN)/callfsm models fetch tiny.en
 	$(BIN)/python -m pytest $(SPECS) --fsm-cov-fail-under=100
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n 2 -m "not model" tests
+	$(BIN)/python -m pytest -m model tests
 
 check: setup  ## format, lint, types, diagrams, the document of the specs
 	$(BIN)/ruff format --check .
