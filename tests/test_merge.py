@@ -315,6 +315,17 @@ def test_two_looks_that_agree_on_a_doubtful_word_do_not_commit_it(merger: Merger
     assert (as_text(text), merger.held) == ("extension", spoken[1:])
 
 
+@pytest.mark.parametrize(("in_the_end", "text"), [("goodbye", "goodbye"), ("no no no", "no no no")])
+def test_a_look_that_repeats_itself_is_not_believed(
+    merger: Merger, in_the_end: str, text: str
+) -> None:
+    """A decoder that does not stop says a word again and again: two looks can agree on that."""
+    for end_s in (1.6, 1.8):
+        looked = at(0.2, "no no no", 0.3)
+        assert merger.merge(window(0.0, end_s, Cut.EAGER, quiet_s=0.1), looked) == ()
+    assert as_text(merger.merge(window(0.0, 2.0, Cut.PAUSE), at(0.2, in_the_end, 0.3))) == text
+
+
 def test_a_held_word_that_is_not_heard_again_is_kept(merger: Merger) -> None:
     """A window that begins after it cannot change it."""
     merger.merge(window(0.0, 1.5, Cut.EAGER), DOUBTFUL)

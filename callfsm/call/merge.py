@@ -27,6 +27,7 @@ SAME_WORD_S = 0.4  # word times are good to 0.1 s, at the edge of a window to a 
 ASTRAY_S = 0.8  # beside a pause one end can be this far off: the same word, if no other is
 ASTRAY = 0.02  # what such a pair counts, where one at the same time counts 1
 DOUBTFUL, DOUBT_S = 0.3, 1.5  # such a word is wrong half of the time, until so much follows it
+REPEATED = 3  # so often in a row decoders say a word that do not stop: a longer pass tells
 LIKELY = 0.5  # what looks with little context must give a word
 SURE, SURE_BEHIND_S = 0.8, 0.1  # so likely twice, a word is as right with less speech after it
 ONCE_BEHIND_S = 0.15  # after a sure word at the beginning of an utterance: it is heard once only
@@ -127,7 +128,7 @@ class Merger:
         else:
             confirmed, fresh = self._commit(self.held), words
         at_once = _sure_at_once(window, fresh) if words else 0
-        sure = _undoubted(window, fresh[: max(agreed_on, at_once, self._final(window, fresh))])
+        sure = _undoubted(window, fresh, max(agreed_on, at_once, self._final(window, fresh)))
         self._before = _Heard.of(window)
         self.held = fresh[sure:]
         return confirmed + self._commit(fresh[:sure])
@@ -245,13 +246,18 @@ def _sure_at_once(window: Window, fresh: Sequence[Word]) -> int:
     return len(list(sure))
 
 
-def _undoubted(window: Window, words: Sequence[Word]) -> int:
-    """How many words of a look come before the first doubtful one that what follows may explain."""
+def _undoubted(window: Window, fresh: Sequence[Word], count: int) -> int:
+    """How many of the first `count` words of a look come before one that may not last: a doubtful
+    one that what follows may explain, or one that stands REPEATED times in a row."""
     if window.cut is not Cut.EAGER:
-        return len(words)
+        return count
     until_s = window.end_s - DOUBT_S
-    sure = takewhile(lambda word: word.probability >= DOUBTFUL or word.end_s <= until_s, words)
-    return len(list(sure))
+    texts = [normalized(word.text) for word in fresh]
+    for index, word in enumerate(fresh[:count]):
+        is_doubtful = word.probability < DOUBTFUL and word.end_s > until_s
+        if is_doubtful or texts[index : index + REPEATED] == [texts[index]] * REPEATED:
+            return index
+    return count
 
 
 def _likeness(word: Word, other: Word, astray: bool) -> float:
