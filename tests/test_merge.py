@@ -335,7 +335,7 @@ def test_a_held_word_that_is_not_heard_again_is_kept(merger: Merger) -> None:
 
 @pytest.mark.parametrize("again", ["is busy", "'leven is busy"])
 def test_a_held_word_that_is_cut_in_two_is_kept(merger: Merger, again: str) -> None:
-    """A window that hears at most half of it may hear nothing there, or another word."""
+    """A window that hears a part of it may hear nothing there, or another word."""
     merger.merge(window(0.0, 4.0, Cut.FULL), at(2.7, "extension eleven"))
     *fragment, first, second = again.split()
     words = (*(Word(text, 3.5, 3.6) for text in fragment), *at(4.2, f"{first} {second}"))

@@ -2,7 +2,8 @@
 
 A pass hears again what is committed already, and may hear another word there: "11th" where "11" is
 committed, "login" for "log in". Such a word is not new. It looks like the committed ones, and could
-have been spoken when they were; a word that does neither is new.
+have been spoken when they were. A word that does neither is new, unless it stands in their place in
+what earlier passes heard to its end.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ def heard_again(committed: Sequence[Word], words: Sequence[Word], settled_s: flo
     """
     end_s = committed[-1].end_s
     after = [_late(word, end_s) for word in words]
-    before = [_early(word, end_s) + SETTLED * (word.end_s <= settled_s) for word in words]
+    before = [_early(word, end_s, settled_s) for word in words]
     costs = [
         _unlikeness(committed, words[:count]) + sum(after[:count]) + sum(before[count:])
         for count in range(len(words) + 1)
@@ -49,9 +50,11 @@ def _late(word: Word, end_s: float) -> float:
     return _weight(earliest_s - end_s) + NEARER * (word.middle_s > end_s)
 
 
-def _early(word: Word, end_s: float) -> float:
-    """What speaks against a word that is spoken after `end_s`: that it has ended by then."""
-    return _weight(end_s - word.end_s) + NEARER * (word.middle_s <= end_s)
+def _early(word: Word, end_s: float, settled_s: float) -> float:
+    """What speaks against a new word, spoken after `end_s`: that it has ended by then, and that
+    earlier passes, which heard everything up to `settled_s`, did not hear it."""
+    is_settled = word.end_s <= settled_s
+    return _weight(end_s - word.end_s) + NEARER * (word.middle_s <= end_s) + SETTLED * is_settled
 
 
 def _weight(aside_s: float) -> float:
