@@ -33,7 +33,7 @@ SURE, SURE_BEHIND_S = 0.8, 0.1  # so likely twice, a word is as right with less 
 ONCE_BEHIND_S = 0.15  # after a sure word at the beginning of an utterance: it is heard once only
 QUIET_S = 0.1  # after so long without speech no word goes on; the detector itself is 60 ms late
 OUTSIDE_S = 1.0  # word times this far outside their window are no times
-REMEMBERED_WORDS = 96  # more than are spoken in the longest window (10 s at 5 words a second)
+REMEMBERED_WORDS = 160  # more than are spoken in the longest window (30 s at 5 words a second)
 
 _Alignment: TypeAlias = tuple[float, "tuple[int, int, _Alignment] | None"]  # score, last pair
 
@@ -117,7 +117,7 @@ class Merger:
         confirmed: tuple[Word, ...] = ()
         agreed_on = 0
         if not words:  # a model that heard nothing says nothing against what was heard
-            fresh = self.held
+            confirmed, fresh = self._commit(self._not_heard_again(window)), self.held
         elif self._looked_at(window) or window.has_context:
             confirmed = self._commit(self._not_heard_again(window))
             fresh = self._after_committed(window, words)

@@ -1,13 +1,13 @@
 """The model behind the inference actor: the queue, and who works on what.
 
-Every owner has one place in the queue; a later request of its takes that place, and keeps the
-deadline. So nobody waits twice, and the queue is never longer than there are calls. Looks ahead
-come after everything else, and never share a batch with it: a window that somebody waits for is
-delayed by no look that has not begun. Among the rest the earliest deadline is first, which is fair
-between calls.
+Every owner has one place in the queue; a later request of its takes that place, and a longer
+window keeps the deadline. So nobody waits twice, and the queue is never longer than there are
+calls. Looks ahead come after everything else, and never share a batch with it: a window that
+somebody waits for is delayed by no look that has not begun. Among the rest the earliest deadline is
+first, which is fair between calls.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
 from enum import Enum
 from itertools import count
@@ -74,15 +74,23 @@ class Pool:
 
     def pop_batch(self) -> tuple[Request, ...]:
         """The most urgent request, and as many with it as one run takes: looks with looks only,
-        those of about its length first, then the most urgent of the others."""
+        none that is to be alone, those of about its length first, then the most urgent of the
+        others."""
         entries = sorted(self._queue.values(), key=_urgency)
         first = entries[0][1]
-        mates = [request for _, request in entries if request.eager == first.eager]
+        mates = [other for _, other in entries if other is first or _can_share(first, other)]
         mates.sort(key=lambda other: _differs(first, other))
         batch = tuple(mates[: self.batch])
         for request in batch:
             del self._queue[request.owner]
         return batch
+
+    def push_back(self, requests: Iterable[Request]) -> None:
+        """Queue requests whose batch has failed, each to be run alone; without those whose owner
+        has given them up and waits for another."""
+        for request in requests:
+            if request.owner not in self._queue:
+                self.push(replace(request, alone=True))
 
     def pop_all(self) -> list[Request]:
         """Everything that waits, most urgent first."""
@@ -98,6 +106,10 @@ class Pool:
 def _urgency(entry: tuple[int, Request]) -> tuple[bool, float, int]:
     order, request = entry
     return request.eager, request.deadline_s, order
+
+
+def _can_share(first: Request, other: Request) -> bool:
+    return other.eager == first.eager and not (first.alone or other.alone)
 
 
 def _differs(first: Request, other: Request) -> bool:
@@ -157,10 +169,15 @@ def answer(pool: Pool, event: ev.BatchDone) -> Iterator[Effect]:
 
 
 def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
-    """Tell the callers, and load the context anew: its memory is in doubt."""
-    yield from _answers(pool, event)
+    """Load the context anew: its memory is in doubt. What ran alone has failed; a batch is tried
+    again window by window, lest one that no context can bear fail those of other calls."""
+    if len(pool.running[event.context]) > 1:
+        pool.push_back(pool.running.pop(event.context))
+    else:
+        yield from _answers(pool, event)
     pool.workers[event.context] = Worker.LOADING
     yield ev.LoadContext(event.context)
+    yield from dispatch(pool)
 
 
 def reload_later(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:

@@ -23,6 +23,7 @@ from specs.call.scenes import (
     forwarded,
     heard,
     inferring,
+    quiet,
     words,
 )
 from specs.policies import every_other_event
@@ -74,6 +75,15 @@ def test_real_repetitions_survive() -> None:
     assert forwarded(call) == "no"
     call.after(ev.TextAccepted(1), heard(4.0)).when(done(2, "no no", 4.0))
     assert forwarded(call) == "no no"
+
+
+def test_window_that_says_nothing() -> None:
+    """Held words that a window without a word does not reach are right as they are: no later one
+    will hear them whole."""
+    call = buffering(WindowSettings(context_s=0.0)).after(chunk(1.0, 0.0), done(1, "one two", 0.2))
+    call.after(ev.TextAccepted(1), quiet(0.3), chunk(0.6, 0.0))
+    call.when(done(2, ""))
+    assert forwarded(call) == "one two"
 
 
 def test_overlap_without_a_common_word() -> None:

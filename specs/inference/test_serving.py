@@ -1,5 +1,7 @@
 """serving: contexts take requests, most urgent first."""
 
+from dataclasses import replace
+
 from callfsm.fsm.table import Event, Policy, SetTimer
 from callfsm.inference import events as ev
 from callfsm.inference.events import AbortBatch, Answer, LoadContext, Replaced, RunBatch
@@ -154,6 +156,36 @@ def test_batch_failed() -> None:
     """A context that fails answers its requests with the error, and is loaded anew."""
     pool = serving().after(submitted(1)).when(batch_failed(0))
     pool.then("serving", Answer(request(1), None, "aborted"), LoadContext(0))
+
+
+def test_failed_batch_is_tried_window_by_window() -> None:
+    """A window that no context bears fails alone: its batch mates are transcribed all the same."""
+    waiting = (submitted(call) for call in (1, 2, 3))
+    pool = serving(batch=2).after(*waiting, batch_done(0)).when(batch_failed(0))
+    pool.then("serving", LoadContext(0))
+    apart = tuple(replace(request(call), alone=True) for call in (2, 3))
+    assert pool.when(ev.ContextReady(0)).the(RunBatch).requests == apart[:1]
+    pool.when(batch_failed(0)).then("serving", Answer(apart[0], None, "aborted"), LoadContext(0))
+    assert pool.when(ev.ContextReady(0)).the(RunBatch).requests == apart[1:]
+    pool.when(batch_done(0)).then("serving", Answer(apart[1], TRANSCRIPT))
+
+
+def test_failed_batch_goes_to_the_other_context() -> None:
+    """A context that is idle takes the first window of a batch that failed on another."""
+    waiting = (submitted(call) for call in (1, 2, 3, 4))
+    pool = serving(contexts=2, batch=2).after(*waiting, batch_done(0), batch_done(1))
+    pool.when(batch_failed(0))
+    apart = replace(request(3), alone=True)
+    pool.then("serving", LoadContext(0), RunBatch(1, (apart,)))
+
+
+def test_failed_batch_and_a_newer_window() -> None:
+    """A window that its call has given up is not tried again in place of the one it wants now."""
+    waiting = (submitted(call) for call in (1, 2, 3))
+    newer = request(3, window=2, due_s=0.5)
+    pool = serving(batch=2).after(*waiting, batch_done(0), withdrawn(3), ev.Submitted(newer))
+    pool.after(batch_failed(0))
+    assert pool.when(ev.ContextReady(0)).the(RunBatch).requests == (newer,)
 
 
 def test_failed_context_gets_no_work() -> None:
