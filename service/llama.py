@@ -55,6 +55,11 @@ class LlamaLink:
         return len(self._actor.model.queue) + self._actor.waiting
 
     @property
+    def is_resting(self) -> bool:
+        """Neither connected nor about to be, and no text waits."""
+        return self.state == "disconnected" and not self.waiting
+
+    @property
     def closed(self) -> bool:
         return self._actor.stopped
 

@@ -83,6 +83,7 @@ class Switchboard:
         """The link of this call id, the same for every call of that id."""
         link = self.links.get(call_id)
         if link is None or link.closed:
+            self._drop_resting_links()
             link = self.links[call_id] = self._make_link(call_id)
         return link
 
@@ -118,6 +119,13 @@ class Switchboard:
             log.warning(
                 "call %d: refused (%s), %d calls are connected", call_id, why.value, self.connected
             )
+
+    def _drop_resting_links(self) -> None:
+        """Most call ids never come again."""
+        for call_id, link in list(self.links.items()):
+            if link.is_resting and call_id not in self.sessions:
+                link.close()
+                del self.links[call_id]
 
     def _forget(self, session: CallSession) -> None:
         if self.sessions.get(session.id) is not session:

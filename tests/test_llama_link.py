@@ -135,6 +135,22 @@ def test_calls_of_one_id_share_one_connection(tmp_path: Path) -> None:
         assert link.state == "connected"
 
 
+def test_links_of_ids_that_do_not_come_again_are_dropped(tmp_path: Path) -> None:
+    """Call 7's link rests when LLaMA has left and its call is over; the next call id drops it."""
+    with serving(tmp_path) as house:
+        house.caller(7, speech(7, 5)).run()
+        house.expect(7, said(7, 5))
+        eventually(lambda: house.state(7) == "", "end of the call")
+        link = house.server.switchboard.links[7]
+        house.sink.stop()
+        eventually(lambda: link.is_resting, "rest")
+        house.sink.start()
+        house.caller(8, speech(8, 5)).run()
+        house.expect(8, said(8, 5))
+        assert list(house.server.switchboard.links) == [8]
+        eventually(lambda: link.closed, "end of the link")
+
+
 def test_what_the_peer_sends_back_is_drained() -> None:
     """A megabyte of answers and a BYE neither block the link nor end it."""
     with listening() as listener, linked(listener.getsockname()[1]) as link:

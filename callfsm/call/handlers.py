@@ -26,10 +26,6 @@ def hung_up(call: Call, _: Event) -> bool:
     return call.bye
 
 
-def reading(call: Call, _: Event) -> bool:
-    return not call.reading_paused
-
-
 def silent_since(call: Call, _: Event) -> bool:
     """Nothing was said that could change the words held back."""
     return bool(call.merger.held) and not call.windows.has_speech
@@ -41,7 +37,10 @@ def of_this_window(
     return call.window is not None and call.window.number == event.window
 
 
-def first_failure(call: Call, event: ev.InferenceFailed) -> bool:
+def may_try_again(call: Call, event: ev.InferenceFailed) -> bool:
+    """A window is tried twice; a look once, since what it saw will be heard again anyway."""
+    if call.window is None or call.window.cut is Cut.EAGER:
+        return False
     return of_this_window(call, event) and call.failures == 0
 
 
@@ -72,28 +71,31 @@ def never_connected(call: Call, _: Event) -> Iterator[Effect]:
 
 # ---------------------------------------------------------------- audio
 def hear(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
-    """Append audio, and start to wait for a pause on the clock when somebody speaks."""
-    settings = call.settings.windows
-    call.windows.limit_context(settings.context_at_s(event.load))
-    call.windows.append(event.samples)
-    if event.chunk_s:
-        call.windows.end_chunk(event.chunk_s)
-    call.load, call.within_chunk = event.load, not event.chunk_s
-    if call.windows.has_speech:
-        yield SetTimer(PAUSE, settings.pause_s, ev.PauseElapsed())
-    if call.bye:
-        yield _grace(call)
+    """Append audio, and wait for what comes next."""
+    _append(call, event)
+    yield from _expect_audio(call)
 
 
 def hear_while_busy(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
     """The same, and have the sender wait when the buffer is full."""
-    yield from hear(call, event)
-    if call.windows.can_grow:
-        yield Raise(ev.CutDue())
-    elif call.windows.is_behind and not call.reading_paused:
+    _append(call, event)
+    can_grow = call.windows.can_grow
+    if call.windows.is_behind and not can_grow and not call.reading_paused:
         call.reading_paused = True
         yield ask.Note("reading_paused", f"{call.windows.unheard_s:.1f} s wait for inference")
+        yield from _expect_no_audio()
         yield ask.PauseReading()
+    yield from _expect_audio(call)
+    if can_grow:
+        yield Raise(ev.CutDue())
+
+
+def _append(call: Call, event: ev.AudioReceived) -> None:
+    call.windows.limit_context(call.settings.windows.context_at_s(event.load))
+    call.windows.append(event.samples)
+    if event.chunk_s:
+        call.windows.end_chunk(event.chunk_s)
+    call.load, call.within_chunk = event.load, not event.chunk_s
 
 
 def pause(call: Call, _: ev.PauseElapsed) -> Iterator[Effect]:
@@ -110,16 +112,8 @@ def pause_while_busy(call: Call, _: ev.PauseElapsed) -> Iterator[Effect]:
 # ---------------------------------------------------------------- hanging up
 def expect_end(call: Call, _: ev.Bye) -> Iterator[Effect]:
     call.bye = True
-    yield _grace(call)
-
-
-def wait_for_reader(call: Call, _: ev.GraceElapsed) -> Iterator[Effect]:
-    """No audio came because we do not read: that is not the sender's silence."""
-    yield _grace(call)
-
-
-def _grace(call: Call) -> SetTimer:
-    return SetTimer(GRACE, call.settings.grace_s, ev.GraceElapsed())
+    if not call.reading_paused:
+        yield _grace(call)
 
 
 def drain(call: Call, event: Event) -> Iterator[Effect]:
@@ -133,8 +127,27 @@ def drain(call: Call, event: Event) -> Iterator[Effect]:
             call.end_reason = ev.EndReason.IDLE
         case _:
             call.end_reason = ev.EndReason.BYE
+    yield from _expect_no_audio()
+
+
+def _expect_audio(call: Call) -> Iterator[Effect]:
+    """Watch the clock for a pause while somebody speaks, and for the end after BYE; not while we do
+    not read, since that silence is not the sender's."""
+    if call.reading_paused:
+        return
+    if call.windows.has_speech:
+        yield SetTimer(PAUSE, call.settings.windows.pause_s, ev.PauseElapsed())
+    if call.bye:
+        yield _grace(call)
+
+
+def _expect_no_audio() -> Iterator[Effect]:
     yield CancelTimer(GRACE)
     yield CancelTimer(PAUSE)
+
+
+def _grace(call: Call) -> SetTimer:
+    return SetTimer(GRACE, call.settings.grace_s, ev.GraceElapsed())
 
 
 # ---------------------------------------------------------------- buffering
@@ -175,6 +188,8 @@ def _read_on(call: Call) -> Iterator[Effect]:
     if call.reading_paused and not call.windows.is_behind:
         call.reading_paused = False
         yield ask.ResumeReading()
+        if not call.draining:
+            yield from _expect_audio(call)
 
 
 def settle_held_words(call: Call, _: ev.HeldWordsElapsed) -> Iterator[Effect]:

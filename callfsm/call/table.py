@@ -76,7 +76,7 @@ ROWS: tuple[RowOf[Call], ...] = (
     Row("inferring", ev.InferenceStarted, STAY, do.begin, when=do.of_this_window),
     Row("inferring", ev.CutDue, "window_ready", do.take_longer_window, note="it still waits"),
     Row("inferring", ev.InferenceDone, "deduping", do.deduplicate, when=do.of_this_window),
-    Row("inferring", ev.InferenceFailed, "window_ready", do.try_again, when=do.first_failure),
+    Row("inferring", ev.InferenceFailed, "window_ready", do.try_again, when=do.may_try_again),
     Row("inferring", ev.InferenceFailed, "buffering", do.give_up_window, when=do.of_this_window),
     Row("inferring", ev.InferenceOverdue, "buffering", do.give_up_window),
     # deduping
@@ -89,8 +89,7 @@ ROWS: tuple[RowOf[Call], ...] = (
     Row(BUSY, ev.AudioReceived, STAY, do.hear_while_busy, note="append; the next window waits"),
     Row(BUSY, ev.PauseElapsed, STAY, do.pause_while_busy),
     Row(BUSY, ev.StreamEnded, STAY, do.drain, note="what is left is cut afterwards"),
-    Row(BUSY, ev.GraceElapsed, STAY, do.drain, when=do.reading),
-    Row(BUSY, ev.GraceElapsed, STAY, do.wait_for_reader, note="reading is paused"),
+    Row(BUSY, ev.GraceElapsed, STAY, do.drain),
     # hanging up
     Row(LISTENING, ev.Bye, STAY, do.expect_end, note="read on until the stream ends"),
 )
@@ -123,7 +122,7 @@ PASSING = ("window_ready", "deduping")
 REST = (
     Rest(LISTENING, (ev.Registered,), Policy.IGNORE, "REGISTER is repeated until we connect"),
     Rest(
-        ("registered", "buffering", "forwarding"),
+        ("buffering", "forwarding"),
         INFERENCE,
         Policy.IGNORE,
         "a late answer to a window that was given up",
@@ -145,6 +144,7 @@ REST = (
             ev.InferenceOverdue,
             ev.AcceptOverdue,
             ev.TextAccepted,
+            *INFERENCE,
             *INTERNAL,
         ),
         Policy.REJECT,

@@ -268,7 +268,8 @@ class Surroundings:
         if self.asked[number] > 2:
             self.problems.append(f"retry without limit: window {number} is asked for again")
         audio = AudioWindow(window.samples)
-        return inf.Submitted(inf.Request(CALL, 1, number, audio, submitted_s=0.0, deadline_s=1.0))
+        is_look = window.cut is Cut.EAGER
+        return inf.Submitted(inf.Request(CALL, 1, number, audio, 0.0, 1.0, eager=is_look))
 
     def _answer(self, effect: inf.Answer) -> Iterator[Mail]:
         number = effect.request.window

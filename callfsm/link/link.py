@@ -12,7 +12,7 @@ from callfsm.link import events as ev
 
 # PROTOCOL.md 3.4: ten attempts, 200 ms apart for the first five, then 1 s.
 FAST_ATTEMPTS, FAST_RETRY_S, RETRY_S, ATTEMPTS = 5, 0.2, 1.0, 10
-# After these the peer counts as away. Text waits and the link goes on asking, less often.
+# After these the peer counts as away. While text waits the link goes on asking, less often.
 AWAY_RETRY_S = 2.0
 # The peer refuses a second connection of a call id by closing it at once: wait this long before
 # trusting a new one with text. It passes while the caller's first words are still being spoken.
@@ -43,6 +43,11 @@ class Link:
 # ---------------------------------------------------------------- guards
 def nothing_waits(link: Link, _: Event) -> bool:
     return not link.queue
+
+
+def asked_in_vain(link: Link, _: Event) -> bool:
+    """The peer is away, and no text needs it."""
+    return not link.queue and link.attempts >= ATTEMPTS
 
 
 # ---------------------------------------------------------------- handlers

@@ -33,12 +33,20 @@ ROWS: tuple[RowOf[Link], ...] = (
     Row("connecting", ev.ConnectFailed, "waiting", do.retry_later),
     Row("settling", ev.Settled, "connected", do.start_writing),
     Row("settling", ev.Lost, "waiting", do.retry_later, note="refused: still connected there"),
+    Row(
+        "waiting",
+        ev.RetryDue,
+        "disconnected",
+        when=do.asked_in_vain,
+        note="until a call wants it",
+    ),
     Row("waiting", ev.RetryDue, "connecting", do.connect),
     Row("connected", ev.Deliver, "connected", do.queue_and_write),
     Row("connected", ev.Written, STAY, do.write_next),
     Row("connected", ev.Lost, "disconnected", do.rest, when=do.nothing_waits),
     Row("connected", ev.Lost, "connecting", do.reconnect),
     Row("connected", ev.IdleElapsed, "disconnected", do.say_bye, when=do.nothing_waits),
+    Row("connected", ev.IdleElapsed, "connected", note="a text is on its way"),
     Row("connected", ev.AllDelivered, "closed", do.say_bye),
     Row(TRYING, ev.Deliver, STAY, do.queue, note="text waits, in order"),
     Row(OPEN, ev.Close, "closed", do.say_bye, when=do.nothing_waits),
@@ -123,7 +131,6 @@ REST = (
         Policy.REJECT,
         "connected already",
     ),
-    Rest("connected", (ev.IdleElapsed,), Policy.IGNORE, "a text is on its way"),
     Rest("closed", EVERY_EVENT, Policy.IGNORE, "the link is gone"),
 )
 

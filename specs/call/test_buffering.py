@@ -221,11 +221,18 @@ def test_no_eager_look_when_turned_off() -> None:
 
 def test_failed_look() -> None:
     """A look ahead that fails loses nothing: a window will hear its audio again."""
-    call = buffering().after(heard(1.0, load=0.0), failed(1)).when(failed(1))
+    call = buffering().after(heard(1.0, load=0.0)).when(failed(1))
     noted = Note("look_failed", "window 1 (0.0 to 1.0 s): out of memory")
     call.then("buffering", noted, AbandonInference(1))
     call.when(END)
     assert asked(call) == (Cut.END, 0.0, 1.0)
+
+
+def test_failed_look_and_its_window() -> None:
+    """A window that was complete before its look failed is asked for at once."""
+    call = buffering().after(heard(1.0, load=0.0), ev.InferenceStarted(1), chunk(1.0))
+    call.when(failed(1)).then("inferring", Note, AbandonInference(1), Transcribe)
+    assert asked(call) == (Cut.PAUSE, 0.0, 2.0)
 
 
 def test_second_look_sees_the_whole_window() -> None:

@@ -79,7 +79,7 @@ def test_pause_meanwhile() -> None:
 def test_buffer_is_full() -> None:
     """A store that hangs makes the sender wait, and loses no audio."""
     call = forwarding().when(heard(10.2))
-    call.then("forwarding", WAIT_FOR_PAUSE, Note, PauseReading())
+    call.then("forwarding", Note, *DRAIN, PauseReading())
     call.when(ev.AcceptOverdue()).then("inferring", Note, Transcribe)
     assert asked(call) == (Cut.OVERFLOW, 1.0, 11.2)
     call.when(ev.InferenceStarted(2)).then("inferring", ResumeReading())
@@ -103,12 +103,6 @@ def test_grace_elapsed(runtime: SimulatedRuntime) -> None:
     call = live(runtime).after(*CONNECT, WINDOW_1, TEXT_1, ev.Bye()).advance(2.1)
     call.then("forwarding")
     call.when(ev.TextAccepted(1)).then("closed", EndCall(EndReason.BYE))
-
-
-def test_grace_elapsed_while_reading_is_paused() -> None:
-    """No audio came because we do not read: the grace time begins again."""
-    call = forwarding().after(heard(10.2), ev.Bye()).when(ev.GraceElapsed())
-    call.then("forwarding", WAIT_FOR_GRACE)
 
 
 # ---------------------------------------------------------------- words held back

@@ -138,13 +138,27 @@ def test_buffer_is_full() -> None:
     """With ten seconds waiting the sender is made to wait, and that is noted."""
     call = inferring().after(heard(9.9)).when(heard(0.2))
     waits = Note("reading_paused", "10.1 s wait for inference")
-    call.then("inferring", WAIT_FOR_PAUSE, waits, PauseReading())
+    call.then("inferring", waits, *DRAIN, PauseReading())
 
 
 def test_buffer_is_still_full() -> None:
     """What was on its way when reading was paused is kept, and noted only once."""
-    call = inferring().after(*FILLED).when(heard(0.2))
-    call.then("inferring", WAIT_FOR_PAUSE)
+    inferring().after(*FILLED).when(heard(0.2)).then("inferring")
+
+
+def test_no_pause_while_reading_is_paused(runtime: SimulatedRuntime) -> None:
+    """Silence because we do not read is none of the speaker's, who may be amid a word."""
+    call = live(runtime).after(*CONNECT, WINDOW_1, STARTED_1, *FILLED, heard(0.5)).advance(60)
+    call.when(done(1, ""))
+    assert asked(call) == (Cut.OVERFLOW, 1.0, 11.5)
+
+
+def test_pause_after_reading_was_paused(runtime: SimulatedRuntime) -> None:
+    """A speaker who stopped meanwhile is not waited for: the pause begins when we read again."""
+    call = live(runtime).after(*CONNECT, WINDOW_1, STARTED_1, *FILLED, done(1, ""))
+    call.when(ev.InferenceStarted(2)).then("inferring", ResumeReading())
+    call.after(heard(2.0), done(2, "")).advance(0.4)
+    assert asked(call) == (Cut.STALL, 10.0, 13.0)
 
 
 def test_overflow_is_one_window() -> None:
@@ -206,8 +220,8 @@ def test_window_grows_to_ten_seconds() -> None:
     call = waiting().after(heard(5.0), chunk(3.0))
     assert asked(call) == (Cut.PAUSE, 0.0, 9.0)
     waits = Note("reading_paused", "10.0 s wait for inference")
-    call.when(heard(1.0)).then("inferring", WAIT_FOR_PAUSE, waits, PauseReading())
-    call.when(ev.InferenceStarted(3)).then("inferring", ResumeReading())
+    call.when(heard(1.0)).then("inferring", waits, *DRAIN, PauseReading())
+    call.when(ev.InferenceStarted(3)).then("inferring", ResumeReading(), WAIT_FOR_PAUSE)
 
 
 def test_a_window_given_up_lets_the_sender_go_on() -> None:
@@ -255,10 +269,13 @@ def test_grace_elapsed(runtime: SimulatedRuntime) -> None:
     call.after(TEXT_1).when(ev.TextAccepted(1)).then("closed", EndCall(EndReason.BYE))
 
 
-def test_grace_elapsed_while_reading_is_paused() -> None:
-    """No audio came because we do not read: the grace time begins again."""
-    call = inferring().after(*FILLED, ev.Bye()).when(ev.GraceElapsed())
-    call.then("inferring", WAIT_FOR_GRACE)
+def test_bye_while_reading_is_paused(runtime: SimulatedRuntime) -> None:
+    """No audio comes because we do not read: the grace time begins when we read again."""
+    call = live(runtime).after(*CONNECT, WINDOW_1, STARTED_1, *FILLED, ev.Bye()).advance(60)
+    call.after(done(1, "")).when(ev.InferenceStarted(2))
+    call.then("inferring", ResumeReading())
+    call.after(done(2, "")).advance(1.9).then("buffering")
+    call.advance(0.2).then("closed", EndCall(EndReason.BYE))
 
 
 def test_last_words_behind_a_full_buffer(runtime: SimulatedRuntime) -> None:

@@ -123,8 +123,10 @@ def test_shutdown() -> None:
 
 
 @every_other_event(
-    ignored=[STALE_RESULT, ev.InferenceStarted(1), STALE_FAILURE],
     rejected=[
+        STALE_RESULT,
+        ev.InferenceStarted(1),
+        STALE_FAILURE,
         heard(0.02),
         STALE_ACCEPT,
         ev.PauseElapsed(),
@@ -140,5 +142,5 @@ def test_shutdown() -> None:
     ],
 )
 def test_other_events(event: Event, policy: Policy) -> None:
-    """Late answers are ignored; audio and the work of later states cannot come yet."""
+    """Audio and the work of later states cannot come yet."""
     registered().when(event).then_policy(policy)

@@ -67,9 +67,11 @@ def test_peer_hangs_up_while_we_do(runtime: SimulatedRuntime) -> None:
     link.after(HELLO).when(ev.Lost()).then_policy(Policy.IGNORE)
 
 
-def test_idle_with_a_text_in_flight() -> None:
-    """A text that the peer is slow to take keeps the connection."""
-    connected().after(HELLO).when(ev.IdleElapsed()).then_policy(Policy.IGNORE)
+def test_idle_with_a_text_in_flight(runtime: SimulatedRuntime) -> None:
+    """A text that the peer is slow to take keeps the connection, for ten minutes more."""
+    link = live(runtime).after(ev.Connected()).advance(0.06).after(HELLO).advance(601.0)
+    link.then("connected").after(ev.Written()).advance(598.0).then("connected")
+    link.advance(2.0).then("disconnected", Disconnect(bye=True))
 
 
 def test_close() -> None:

@@ -22,7 +22,7 @@ def test_deliver() -> None:
 
 def test_retry_schedule(runtime: SimulatedRuntime) -> None:
     """Attempts are 200 ms apart for the first five, then 1 s; from the tenth on, 2 s."""
-    link = live(runtime)
+    link = live(runtime).after(HELLO)
     for wait_s in [0.2] * 5 + [1.0] * 4 + [2.0] * 5:
         link.after(ev.ConnectFailed())
         link.advance(wait_s - 0.01).then("waiting")

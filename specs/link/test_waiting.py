@@ -13,6 +13,23 @@ def test_retry_due() -> None:
     waiting().when(ev.RetryDue()).then("connecting", Connect())
 
 
+def test_nobody_wants_it() -> None:
+    """After ten attempts the link rests when no text needs it; the next call asks again."""
+    link = waiting()
+    for _ in range(9):
+        link.after(ev.RetryDue(), ev.ConnectFailed())
+    link.when(ev.RetryDue()).then("disconnected")
+    link.when(ev.Open()).then("connecting", Connect())
+
+
+def test_text_is_not_given_up() -> None:
+    """While a text waits the peer is asked on, however often that failed."""
+    link = waiting().after(HELLO)
+    for _ in range(20):
+        link.after(ev.RetryDue(), ev.ConnectFailed())
+    link.when(ev.RetryDue()).then("connecting", Connect())
+
+
 def test_deliver() -> None:
     """Text waits, in order, and does not hurry the next attempt."""
     waiting().when(HELLO).then("waiting")
