@@ -22,6 +22,7 @@ from callfsm.errors import ProtocolError
 from callfsm.fsm.table import Event
 from callfsm.runtimes.gevent import let_hub_look
 from service.beat import Beat
+from service.connect import connected, level_of
 from service.metrics import Metrics
 from service.wire import (
     END_OF_STREAM,
@@ -138,14 +139,14 @@ class AudioConnection:
 
     def _connect_and_read(self) -> None:
         try:
-            connection = socket.create_connection(self._address, CONNECT_TIMEOUT_S)
+            connection = connected(self._address, CONNECT_TIMEOUT_S)
+            connection.settimeout(None)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
         except OSError as error:
-            log.debug("call %d: no audio at %s:%d: %s", self._call_id, *self._address, error)
+            level = level_of(error)
+            log.log(level, "call %d: no audio at %s:%d: %s", self._call_id, *self._address, error)
             self._mailbox.tell(ev.ConnectFailed())
             return
-        connection.settimeout(None)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
         self._socket = connection
         log.info("call %d: audio connected at %s:%d", self._call_id, *self._address)
         self._mailbox.tell(ev.AudioConnected())
@@ -247,12 +248,19 @@ class AudioConnection:
     def _hang_up(self) -> None:
         if self._socket is None:
             return
-        if self._writer is not None:
-            self._writer.join(LAST_WRITE_S)
-            self._writer.kill()
-        try:
-            self._socket.settimeout(LAST_WRITE_S)
-            self._socket.sendall(END_OF_STREAM)
-        except OSError:
-            log.debug("call %d: the audio peer was gone before us", self._call_id)
+        if self._wrote_all():
+            try:
+                self._socket.settimeout(LAST_WRITE_S)
+                self._socket.sendall(END_OF_STREAM)
+            except OSError:
+                log.debug("call %d: the audio peer was gone before us", self._call_id)
         self._socket.close()
+
+    def _wrote_all(self) -> bool:
+        """Give the writer its last second; False when it had to be stopped, maybe amid a text."""
+        if self._writer is None:
+            return True
+        self._writer.join(LAST_WRITE_S)
+        done = self._writer.ready()
+        self._writer.kill()
+        return done

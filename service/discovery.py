@@ -1,11 +1,17 @@
-"""Find calls in the database that no datagram announced."""
+"""Find calls in the database that no datagram announced.
+
+Rows may be active for ever: a process died before it ended them. So the newest rows come first, and
+each is announced at longer and longer intervals.
+"""
 
 import logging
 from collections.abc import Callable
+from math import ceil
 
 import gevent
 
 from callfsm.errors import StoreError
+from callfsm.runtimes.gevent import let_hub_look
 from service.background import Background
 from service.store.database import ActiveCall
 from service.store.store import Store
@@ -13,10 +19,11 @@ from service.store.store import Store
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0  # PROTOCOL.md 4
+LATER = 1.25  # an active row is announced again when it is known for so many times as long
 
 
 class Discovery(Background):
-    """Once a second, announces the rows that are active.
+    """Once a second, announces rows that are active: new ones at each look, old ones seldom.
 
     A row stays active for a while after its caller hung up. So a call that ended is announced
     again only when its row has changed; a REGISTER, of course, revives it at any time.
@@ -28,19 +35,30 @@ class Discovery(Background):
         self._announce = announce
         self._over: dict[int, ActiveCall] = {}  # rows as they were when their call ended
         self._ended: set[int] = set()  # since the last look
+        self._looks = 0
+        self._known: dict[ActiveCall, tuple[int, int]] = {}  # since which look, and when it is due
 
     def call_ended(self, call_id: int) -> None:
         """Do not announce the row of this call again as long as it stays as it is."""
         self._ended.add(call_id)
 
     def look(self, rows: list[ActiveCall]) -> None:
-        """Announce the active rows whose call is not over."""
+        """Announce the active rows whose call is not over, as far as they are due."""
         over = {row.id: row for row in rows if self._over.get(row.id) == row}
         self._over = over | {row.id: row for row in rows if row.id in self._ended}
         self._ended.clear()
+        self._looks += 1
+        self._known = {row: self._known.get(row, (self._looks, self._looks)) for row in rows}
         for row in rows:
-            if row.id not in self._over:
+            let_hub_look()  # however many there are: some may end meanwhile
+            since, due = self._known[row]
+            if row.id in self._over or row.id in self._ended or self._looks < due:
+                continue
+            self._known[row] = since, since + ceil((self._looks - since + 1) * LATER) - 1
+            try:
                 self._announce(row.id)
+            except Exception:
+                log.exception("call %d: its row is active, but no call was made", row.id)
 
     def _watch(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from pathlib import Path
 from callfsm.errors import ConfigError
 from callfsm.inference.engine import Engine
 from service.context_count import size_of
+from service.engines.gpu import warn_of_gpu
 from service.engines.whispercpp import GpuSettings, WhisperCppEngine
 from service.settings import Settings
 from service.weights.errors import WeightsError
@@ -20,12 +21,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """An engine by its name, what makes one, how many windows it takes at once, and its weights."""
+    """An engine by its name, what makes one, how many windows it takes at once, its weights, and
+    whether a GPU is to compute."""
 
     name: str
     make: Callable[[], Engine]
     max_batch: int
     weights_bytes: int = 0
+    on_gpu: bool = False
 
     def loaded(self) -> Engine:
         """One that is ready. Raises EngineError."""
@@ -72,20 +75,29 @@ def _whispercpp(settings: Settings, model: str) -> EngineChoice:
         gpu=GpuSettings(settings.gpu, settings.gpu_device, settings.flash_attention),
         full_context=settings.mode == "chunk",
     )
-    return EngineChoice("whispercpp", make, WhisperCppEngine.max_batch, size_of(weights))
+    return EngineChoice(
+        "whispercpp", make, WhisperCppEngine.max_batch, size_of(weights), settings.expects_gpu()
+    )
 
 
 def _ctranslate2(settings: Settings, directory: Path) -> EngineChoice:
-    from service.engines.ctranslate2 import CTranslate2Engine  # an extra installs its library
+    # An extra installs its library.
+    from service.engines.ctranslate2 import CTranslate2Engine
+    from service.engines.ctranslate2_model import finds_gpu
 
+    on_gpu = settings.gpu != "off" and finds_gpu()
+    if settings.gpu == "on" and not on_gpu:
+        warn_of_gpu(settings.gpu_device, "CTranslate2 found none")
     make = partial(
         CTranslate2Engine,
         directory,
         threads=settings.thread_count(),
-        device="cpu" if settings.gpu == "off" else "auto",
+        device="cuda" if on_gpu else "cpu",
         device_index=settings.gpu_device,
     )
-    return EngineChoice("ctranslate2", make, CTranslate2Engine.max_batch, size_of(directory))
+    return EngineChoice(
+        "ctranslate2", make, CTranslate2Engine.max_batch, size_of(directory), on_gpu
+    )
 
 
 def _is_installed() -> bool:

@@ -45,7 +45,12 @@ class InferenceService:
         runtime: Runtime,
         metrics: Metrics,
         batch: int = 1,
+        *,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
+        """`batch` windows are given to an engine at once. `failed` is called when a fault of ours
+        ends the actor: nothing is transcribed any more."""
+        self._failed = failed
         self._runtime = runtime
         self._metrics = metrics
         self._pool = Pool(contexts, batch)
@@ -109,6 +114,9 @@ class InferenceService:
         `started` is called when a context begins with it: from then on it cannot be replaced.
         `reply` gets a transcript, or None and why not; neither is called once it is replaced.
         """
+        if self._actor.stopped:
+            reply(None, "the inference actor has ended")
+            return
         now_s = self._runtime.now_s()
         self._waiting[owner, window] = reply, started
         self._actor.tell(
@@ -225,7 +233,9 @@ class InferenceService:
         self._ready.set(f"the inference actor failed: {error}")
         for reply, _ in list(self._waiting.values()):
             reply(None, "the inference actor failed")
+        self._waiting.clear()
         self.stopped.set()
+        self._failed()
 
 
 class _Context:

@@ -13,6 +13,7 @@ from callfsm.fsm.table import Effect, Event
 from callfsm.link import events as ev
 from callfsm.link.link import Link
 from callfsm.link.table import link_machine
+from service.connect import connected, level_of
 from service.metrics import Metrics
 from service.wire import END_OF_STREAM, encode, hello
 
@@ -134,9 +135,9 @@ class _Connection:
     def _connect(self, address: tuple[str, int]) -> None:
         """Connect, greet, then watch for the peer's end, so that it is noticed at once."""
         try:
-            connection = socket.create_connection(address, CONNECT_TIMEOUT_S)
+            connection = connected(address, CONNECT_TIMEOUT_S)
         except OSError as error:
-            log.debug("call %d: LLaMA: %s", self._call_id, error)
+            log.log(level_of(error), "call %d: LLaMA: %s", self._call_id, error)
             self._tell(ev.ConnectFailed())
             return
         if not self._open:
@@ -145,7 +146,6 @@ class _Connection:
         self._socket = connection
         try:
             connection.settimeout(WRITE_TIMEOUT_S)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sendall(hello(self._call_id))
         except OSError as error:
             log.debug("call %d: LLaMA refused HELLO: %s", self._call_id, error)

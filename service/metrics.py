@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from service.store.store import Store
+
 WAIT_WORTH_A_LOG_S = 0.010  # the user's plan: log a wait above 10 ms
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -45,8 +47,15 @@ class Metrics:
         self.hub_late_s = histogram("hub_late_seconds", "How late the hub wakes a greenlet")
         self.echoes_dropped = counter("echoes_dropped", "Texts an audio peer did not read")
         self.texts_undelivered = counter("texts_undelivered", "Texts LLaMA never came back for")
+        self.texts_unwritten = gauge("texts_unwritten", "Writes that wait for the database")
+        self.texts_lost = gauge("texts_not_in_database", "Texts that the database did not take")
         self.dead_letters = counter("dead_letters", "Events that no actor took", "machine")
         self.recording_lost = counter("recording_lost", "Turns of calls that are in no log")
+
+    def watch_store(self, store: Store) -> None:
+        """Show what the store counts."""
+        self.texts_unwritten.set_function(lambda: store.pending)
+        self.texts_lost.set_function(lambda: store.lost)
 
     def waited(self, seconds: float) -> None:
         self.wait_s.observe(seconds)

@@ -29,10 +29,11 @@ WRITE_EVERY_S = 0.5
 WAITING_BYTES = 32_000_000  # at most; minutes of a hundred calls, without audio
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Log:
     call_id: int
     path: Path
+    has_ended: bool = False  # too early: nothing more is written to it
 
 
 class Recording:
@@ -57,7 +58,6 @@ class Recording:
         self._metrics = metrics
         self._room_bytes = waiting_bytes
         self._waiting: dict[_Log, list[str]] = {}
-        self._ended: set[_Log] = set()  # too early: nothing more is written to them
         self._thread = NativeThread()
         self._work_came = Signal()
         self._closing = Signal()
@@ -87,7 +87,7 @@ class Recording:
         self._thread.stop()
 
     def _write(self, to: _Log, line: str) -> None:
-        if self._closing.is_set() or to in self._ended:
+        if self._closing.is_set() or to.has_ended:
             self._metrics.recording_lost.inc()
         elif len(line) > self._room_bytes:
             self._end(to, "the disk does not keep up")
@@ -103,7 +103,7 @@ class Recording:
 
     def _end(self, to: _Log, why: str) -> None:
         """Take no more lines for this log."""
-        self._ended.add(to)
+        to.has_ended = True
         log.error("call %d: its log %s ends before the call does: %s", to.call_id, to.path, why)
 
     def _drop(self, to: _Log, lines: Sequence[str], why: str) -> None:

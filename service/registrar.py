@@ -1,5 +1,6 @@
 """UDP registration: one greenlet, one socket, datagrams in the order they came."""
 
+import errno
 import logging
 from collections.abc import Callable
 
@@ -15,7 +16,17 @@ from service.wire import Bye, Register, parse_datagram
 log = logging.getLogger(__name__)
 
 MAX_DATAGRAM_BYTES = 2048
-LOGGED_SOURCES = 64  # hosts and ports whose first malformed datagram is logged; then only counted
+LOGGED_HOSTS = 64  # whose first malformed datagram is logged; then only counted
+
+
+def is_listening(address: tuple[str, int]) -> bool:
+    """Whether another process, or another server of this one, listens there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(address)
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 class Registrar:
@@ -34,7 +45,7 @@ class Registrar:
         self._audio_base_port = audio_base_port
         self._hear = hear
         self._metrics = metrics
-        self._complained_about: set[tuple[str, int]] = set()
+        self._complained_about: set[str] = set()
         self._listener: gevent.Greenlet[[], None] | None = None
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -72,10 +83,14 @@ class Registrar:
             except ProtocolError as error:
                 self._complain(source, error)
                 continue
-            self._hear(message)
+            try:
+                self._hear(message)
+            except Exception:  # a fault of ours in one call is none of the others
+                log.exception("%s could not be handled", message)
 
     def _complain(self, source: tuple[str, int], error: ProtocolError) -> None:
         self._metrics.datagrams_malformed.inc()
-        if source not in self._complained_about and len(self._complained_about) < LOGGED_SOURCES:
-            self._complained_about.add(source)
+        host, _ = source
+        if host not in self._complained_about and len(self._complained_about) < LOGGED_HOSTS:
+            self._complained_about.add(host)
             log.warning("from %s:%d: %s; more from there is only counted", *source, error)

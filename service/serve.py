@@ -11,7 +11,9 @@ import gevent
 from callfsm.errors import CallfsmError, StoreError
 from service.allocator import use_one_arena
 from service.engine_choice import choose_engine
-from service.errors import PortTakenError, SwitchedOffError
+from service.errors import SwitchedOffError
+from service.open_files import allow_open_files
+from service.registrar import is_listening
 from service.server import Server
 from service.settings import Settings
 from service.store.store import Store
@@ -29,6 +31,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     Raises CallfsmError, one sentence for the operator, when the server cannot start.
     """
     use_one_arena()
+    allow_open_files(settings.max_calls)
     sys.setswitchinterval(GIL_SWITCH_S)
     store = Store(settings.database)
     try:
@@ -38,15 +41,23 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             )
         model = settings.model or store.read_config("whisper_model_path") or DEFAULT_MODEL
         engine = choose_engine(settings, model)
-        server = Server(settings, engine.make, store, engine.max_batch, engine.weights_bytes)
+        server = Server(
+            settings,
+            engine.make,
+            store,
+            engine.max_batch,
+            engine.weights_bytes,
+            on_gpu=engine.on_gpu,
+        )
         server.metrics.engine.info({"name": engine.name, "model": model})
+        _warn_of_http_port(settings)
         for number in (signal.SIGINT, signal.SIGTERM):
             gevent.signal_handler(number, _stop, server)
         ports = server.start()
         gc.collect()
         gc.freeze()  # what is loaded is no garbage: to look through it keeps the hub for 11 ms
-    except CallfsmError as error:
-        _report_not_started(store, error)
+    except Exception as error:
+        _report_not_started(store, settings, error)
         store.close(timeout_s=1.0)
         raise
     announce(
@@ -58,11 +69,20 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         f"mode {settings.mode}"
     )
     server.run()
+    if server.fault:
+        raise CallfsmError(server.fault)
 
 
-def _report_not_started(store: Store, error: CallfsmError) -> None:
-    """Tell the other programs, unless a server on our port may be telling them how it is."""
-    if isinstance(error, PortTakenError):
+def _warn_of_http_port(settings: Settings) -> None:
+    """That call's audio processor cannot have it, and of its row we would call ourselves."""
+    call_id = (settings.http_port or 0) - settings.audio_base_port
+    if call_id > 0:
+        log.warning("HTTP port %d is the audio port of call %d", settings.http_port, call_id)
+
+
+def _report_not_started(store: Store, settings: Settings, error: Exception) -> None:
+    """Tell the other programs, unless a server on our port is telling them how it is."""
+    if is_listening((settings.host, settings.udp_port)):
         return
     try:
         store.set_status("stopped" if isinstance(error, SwitchedOffError) else "error")

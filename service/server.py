@@ -63,17 +63,25 @@ class Server:
         store: Store,
         max_batch: int = 1,
         weights_bytes: int = 0,
+        *,
+        on_gpu: bool | None = None,
     ) -> None:
         """`max_batch` windows are given to an engine at once, if so many wait; its weights take
-        `weights_bytes` in each context."""
+        `weights_bytes` in each context. `on_gpu`: whether a GPU computes (None: as set)."""
         self.settings = settings
         self.metrics = Metrics()
         self.store = store
+        self.metrics.watch_store(store)
         self._runtime = GeventRuntime()
         self._runtime.dead_letters.observers.append(self._count_dead_letter)
-        self.contexts = settings.context_count(weights_bytes)
+        self.contexts = settings.context_count(weights_bytes, on_gpu=on_gpu)
         self._inference = InferenceService(
-            make_engine, self.contexts, self._runtime, self.metrics, max_batch
+            make_engine,
+            self.contexts,
+            self._runtime,
+            self.metrics,
+            max_batch,
+            failed=self._inference_failed,
         )
         self.switchboard = Switchboard(
             self._make_session,
@@ -82,6 +90,7 @@ class Server:
             self._call_ended,
             max_calls=settings.max_calls,
             refuses_call=self._refuses_call,
+            now_s=self._runtime.now_s,
         )
         self._recording = None
         if settings.record is not None:
@@ -105,6 +114,7 @@ class Server:
         )
         self._discovery = Discovery(store, self._discovered)
         self._stop = Signal()
+        self.fault = ""  # of ours, that ended the server
 
     def start(self) -> Ports:
         """Serve calls. What was begun is undone when a later step fails."""
@@ -126,12 +136,14 @@ class Server:
                 undo.callback(web.stop)
             self.store.set_status("starting")
             self._runtime.start()
+            undo.callback(self._inference.stop)
             self._inference.start()
             for each in (self._beat, self._hub_watch):
                 each.start()
                 undo.callback(each.stop)
             registrar.start()
             self._discovery.start()
+            undo.callback(self._discovery.stop)
             self.store.set_status("running")
             undo.pop_all()
         self._registrar, self._web = registrar, web
@@ -154,13 +166,10 @@ class Server:
         if not self.switchboard.empty.wait(self.settings.drain_s):
             for call_id in self.switchboard.sessions:
                 log.error("call %d: not finished in %.0f s", call_id, self.settings.drain_s)
-        links = list(self.switchboard.links.values())
-        for link in links:
-            link.close()
-        for link in links:
-            link.wait_closed(LINKS_CLOSE_S)
+        self._close_links()
         self._inference.stop()
         self._inference.stopped.wait(self.settings.drain_s)
+        self._close_links()  # those of calls that had not finished
         if self._web is not None:
             self._web.stop()
         self._hub_watch.stop()
@@ -170,16 +179,28 @@ class Server:
             self._recording.close()
         try:
             self.store.flush(STORE_CLOSE_S)
-            self.store.set_status("stopped")
+            self.store.set_status("error" if self.fault else "stopped")
         except CallfsmError as error:
             log.error("the service status could not be written: %s", error)
         self.store.close(STORE_CLOSE_S)
+
+    def _close_links(self) -> None:
+        links = list(self.switchboard.links.values())
+        for link in links:
+            link.close()
+        for link in links:
+            link.wait_closed(LINKS_CLOSE_S)
 
     def _count_dead_letter(self, actor: Actor[Any], _: Event) -> None:
         self.metrics.dead_letters.labels(actor.machine.table.name).inc()
 
     def _refuses_call(self, calls: int) -> Refusal | None:
         return self._inference.refuses_call(calls) if self.settings.admission == "auto" else None
+
+    def _inference_failed(self) -> None:
+        """Without it no call is served: end, so that whoever watches us starts us again."""
+        self.fault = "a fault ended the inference actor, and with it the server; the log has it"
+        self.request_stop()
 
     def _make_session(self, call_id: int, ended: Callable[[CallSession], None]) -> CallSession:
         address = (self.settings.host, self.settings.audio_base_port + call_id)

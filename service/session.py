@@ -172,6 +172,7 @@ class CallSession:
             if transcript is None:
                 self._actor.tell(ev.InferenceFailed(window.number, error))
                 return
+            self._services.metrics.windows.labels(window.cut.value).inc()
             log.debug(
                 "call %d: window %d (%s, %.2f to %.2f s): %s",
                 self.id,
@@ -184,7 +185,6 @@ class CallSession:
             done = ev.InferenceDone(window.number, transcript.words, now_s() - begun_s)
             self._actor.tell(done)
 
-        self._services.metrics.windows.labels(window.cut.value).inc()
         self._services.inference.submit(
             self,
             self.id,

@@ -54,7 +54,7 @@ class Settings(BaseModel):
     gpu: Literal["auto", "on", "off"] = Field("auto", description="Use a GPU if there is one.")
     gpu_device: Annotated[int, Field(ge=0)] = Field(0, description="Which GPU.")
     flash_attention: bool | None = Field(
-        None, description="Flash attention [default: on a GPU yes, on a CPU no]."
+        None, description="whisper.cpp's flash attention [default: on a GPU yes, on a CPU no]."
     )
 
     detector: Literal["silero", "webrtc"] = Field(
@@ -103,6 +103,9 @@ class Settings(BaseModel):
         None, description="Directory for a log of every call, for `callfsm replay`; none without."
     )
     record_audio: bool = Field(False, description="Have the calls' audio in those logs, too.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What is told: debug, info, warning or error."
+    )
 
     def call_settings(self) -> CallSettings:
         """Raises ConfigError where the windows contradict themselves."""
@@ -123,13 +126,14 @@ class Settings(BaseModel):
             idle_s=self.idle_s,
         )
 
-    def context_count(self, weights_bytes: int = 0) -> int:
+    def context_count(self, weights_bytes: int = 0, *, on_gpu: bool | None = None) -> int:
         """`contexts`, with "auto" as one per core: two contexts of one thread each do more than
         one of two threads (FACTS: 1.4 to 1.9 times). A GPU is one device and takes one context.
-        With the size of the weights, never more than fit into memory."""
+        With the size of the weights, never more than fit into memory. `on_gpu` is what the engine
+        knows (None: as `expects_gpu`)."""
         if self.contexts != "auto":
             return self.contexts
-        if self.mode == "chunk" or self.expects_gpu():
+        if self.mode == "chunk" or (self.expects_gpu() if on_gpu is None else on_gpu):
             return 1
         return contexts_that_fit(available_cores(), weights_bytes, available_memory())
 

@@ -15,6 +15,7 @@ from service.wire import Bye, Register
 
 log = logging.getLogger(__name__)
 
+GAVE_UP_S = 30.0  # a refused call that has not asked for so long asks anew
 RECENT_CALLS = 16  # closed calls that the live view still shows
 
 
@@ -30,15 +31,17 @@ class Switchboard:
         *,
         max_calls: int,
         refuses_call: Callable[[int], Refusal | None],
+        now_s: Callable[[], float],
     ) -> None:
         """`refuses_call` says why no call can come in beside so many; None counts it as let in."""
         self._make_session = make_session
         self._make_link = make_link
         self._max_calls = max_calls
+        self._now_s = now_s
         self._refuses_call = refuses_call
         self._metrics = metrics
         self._call_ended = call_ended
-        self._refused: set[int] = set()
+        self._refused: dict[int, float] = {}  # when they asked last
         self._closing = False
         self.sessions: dict[int, CallSession] = {}
         self.recent: deque[CallSession] = deque(maxlen=RECENT_CALLS)  # closed, newest last
@@ -61,7 +64,7 @@ class Switchboard:
                 session.register_again = False
                 session.tell(ev.Bye())
             case Bye(call_id):
-                self._refused.discard(call_id)
+                self._refused.pop(call_id, None)
 
     def register(self, call_id: int) -> None:
         """The call has an audio port."""
@@ -104,7 +107,7 @@ class Switchboard:
         if refusal is not None:
             self._refuse(call_id, refusal)
             return
-        self._refused.discard(call_id)
+        self._refused.pop(call_id, None)
         if session is None:
             session = self.sessions[call_id] = self._make_session(call_id, self._forget)
             self.empty.clear()
@@ -113,8 +116,13 @@ class Switchboard:
 
     def _refuse(self, call_id: int, why: Refusal) -> None:
         """REGISTER is repeated: the call is let in as soon as there is room. Logged once."""
-        if call_id not in self._refused:
-            self._refused.add(call_id)
+        now_s = self._now_s()
+        self._refused = {
+            other: at_s for other, at_s in self._refused.items() if now_s - at_s < GAVE_UP_S
+        }
+        is_new = call_id not in self._refused
+        self._refused[call_id] = now_s
+        if is_new:
             self._metrics.calls_refused.labels(why.value).inc()
             log.warning(
                 "call %d: refused (%s), %d calls are connected", call_id, why.value, self.connected

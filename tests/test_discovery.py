@@ -80,6 +80,46 @@ def test_rows_whose_port_cannot_exist_are_passed_over(tmp_path: Path, often: Non
         assert set(house.server.switchboard.sessions) == {7}
 
 
+def test_rows_that_stay_active_do_not_keep_new_calls_out(tmp_path: Path, often: None) -> None:
+    """A process that died left more active rows than there may be calls: the newest is called."""
+    with serving(tmp_path, max_calls=2) as house, house.peer(9) as peer:
+        for stale in range(1, 8):
+            add_call(house.settings.database, stale, f"sip-of-{stale}", START, "active")
+        add_call(house.settings.database, 9, "sip-of-9", LATER, "active")
+        peer.accept()
+
+
+def test_a_row_that_stays_active_is_announced_less_and_less_often(
+    announced: tuple[Discovery, list[int]],
+) -> None:
+    """At each of the first looks, then each time when it is known for a quarter longer."""
+    finder, heard = announced
+    for _ in range(3600):
+        finder.look([ActiveCall(7, START)])
+    assert 30 < len(heard) < 40
+    for _ in range(4):
+        finder.look([ActiveCall(7, LATER)])
+    assert heard[-4:] == [7, 7, 7, 7]
+
+
+def test_a_row_that_cannot_be_called_is_none_of_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours with one row is logged, and the rows after it are announced."""
+    heard: list[int] = []
+
+    def announce(call_id: int) -> None:
+        if call_id == 8:
+            raise RuntimeError("a bug")
+        heard.append(call_id)
+
+    Discovery(Store(tmp_path / "whisper_talk.db"), announce).look(
+        [ActiveCall(8, START), ActiveCall(7, START)]
+    )
+    assert heard == [7]
+    assert "call 8: its row is active, but no call was made" in caplog.messages
+
+
 def test_a_row_that_changed_is_a_new_call(announced: tuple[Discovery, list[int]]) -> None:
     """After its end the row is announced again only when it starts anew."""
     finder, heard = announced

@@ -22,9 +22,10 @@ from service.engines.decoding import (
     feature_frames,
     token_cap,
 )
+from service.engines.gpu import warn_of_gpu
 from service.engines.log_mel import log_mel
 from service.engines.vocabulary import read_vocabulary
-from service.settings import load_settings
+from service.settings import available_cores, load_settings
 from service.speech.corpus import demo_calls
 from service.speech.noise import NON_SPEECH
 from service.weights.errors import WeightsError
@@ -360,6 +361,26 @@ def test_a_missing_or_damaged_model_is_one_sentence(directory: Path, tmp_path: P
         ctranslate2.CTranslate2Engine(directory).load()
 
 
+def test_a_gpu_that_cannot_be_used_leaves_the_cpu(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The driver is broken, or memory is short there: one warning for all contexts."""
+    devices: list[str] = []
+
+    def open_model(_: Path, device: str, *__: int) -> FakeModel:
+        devices.append(device)
+        if device == "cuda":
+            raise EngineError("CUDA driver version is insufficient")
+        return FakeModel()
+
+    warn_of_gpu.cache_clear()
+    for _ in range(2):
+        ctranslate2.CTranslate2Engine(directory, device="cuda", open_model=open_model).load()
+    assert devices == ["cuda", "cpu", "cuda", "cpu"]
+    (warning,) = caplog.messages
+    assert "GPU 0 cannot be used, so the CPU computes: CUDA driver version" in warning
+
+
 # --- which engine transcribes --------------------------------------------------------------------
 
 
@@ -388,6 +409,28 @@ def test_auto_takes_what_is_fastest_here(given: dict[str, Any], name: str, batch
     choice = choose_engine(load_settings(given), "any")
     assert (choice.name, choice.max_batch) == (name, batch)
     assert choice.make().max_batch == batch
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize(
+    ("given", "cuda", "on_gpu"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"gpu": "off"}, True, False),
+        ({"engine": "ctranslate2", "gpu": "on"}, False, False),
+    ],
+)
+def test_one_context_for_a_gpu_that_ctranslate2_finds(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], cuda: bool, on_gpu: bool
+) -> None:
+    """Each more would need its own copy of the weights there; a core has a context of its own."""
+    monkeypatch.setattr(native, "finds_gpu", lambda: cuda)
+    settings = load_settings(given)
+    choice = choose_engine(settings, "any")
+    assert choice.on_gpu is on_gpu
+    contexts = 1 if on_gpu else available_cores()
+    assert settings.context_count(on_gpu=choice.on_gpu) == contexts
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """One call goes wrong, in every way a peer or an engine can; the call next to it stays whole."""
 
+import sqlite3
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -99,6 +100,24 @@ def test_malformed_datagrams_are_logged_once_per_source(
         eventually(lambda: house.count("datagrams_malformed_total") > 100, "the count")
         logged = [message for message in caplog.messages if "nonsense" in message]
         assert len(logged) == 1
+
+
+def test_a_datagram_that_cannot_be_handled_is_the_last_of_none() -> None:
+    """A fault of ours in one registration is logged; the next one is heard."""
+    heard: list[Register | Bye] = []
+
+    def hear(message: Register | Bye) -> None:
+        if message == Register(FAULTY):
+            raise RuntimeError("a bug")
+        heard.append(message)
+
+    registrar = Registrar(("127.0.0.1", 0), 9001, hear, Metrics())
+    registrar.start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+        for call_id in (FAULTY, HEALTHY):
+            caller.sendto(b"REGISTER:%d" % call_id, ("127.0.0.1", registrar.port))
+        eventually(lambda: heard == [Register(HEALTHY)], "the other call")
+    registrar.stop()
 
 
 def test_a_flood_of_datagrams_keeps_nobody_else_waiting() -> None:
@@ -227,6 +246,24 @@ def test_a_context_that_cannot_be_loaded_again_is_tried_later(
         peer.send_end()
         house.expect(FAULTY, said(FAULTY, 8))
         assert script.loads == 3
+
+
+def test_a_fault_of_the_inference_actor_ends_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be transcribed any more: nobody waits for it, and whoever watches us is told."""
+    with serving(tmp_path) as house, house.peer(FAULTY) as peer:
+        monkeypatch.setattr(pool.Pool, "pop_batch", lambda _: 1 / 0)
+        peer.begin()
+        peer.send_audio(speech(FAULTY, 8), 16_000)
+        peer.send_end()
+        eventually(lambda: house.server.fault != "", "the fault")
+        house.server.run()
+        assert house.state(FAULTY) == ""
+        assert house.count("notes_total", what="window_lost") > 0
+    with sqlite3.connect(house.settings.database) as connection:
+        (row,) = connection.execute("SELECT value FROM system_config")
+    assert row == ("error",)
 
 
 def test_failures_of_an_engine_leave_no_traceback_on_stderr(

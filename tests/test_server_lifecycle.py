@@ -268,6 +268,27 @@ def test_a_call_that_cannot_finish_is_named_and_left(
     assert status(house.settings.database) == "stopped"
 
 
+def test_a_call_that_finishes_late_still_speaks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was being transcribed when the time was over goes to LLaMA, too, not only to disk."""
+    with serving(tmp_path, drain_s=0.2) as house, house.peer(7) as peer:
+        house.script.hold()
+        peer.begin()
+        peer.send_audio(speech(7, 5), 320)
+        peer.send_end()
+        eventually(lambda: house.state(7) == "inferring", "inferring")
+        stopping = gevent.spawn(house.server.stop)
+        eventually(lambda: "call 7: not finished in 0 s" in caplog.messages, "the end of its time")
+        house.script.let_all()
+        stopping.get(timeout=PATIENCE_S)
+        assert house.at_sink(7) == said(7, 5)
+    with closing(sqlite3.connect(house.settings.database)) as connection:
+        assert connection.execute("SELECT transcription FROM calls").fetchall() == [
+            (f" {said(7, 5)}",)
+        ]
+
+
 def test_nothing_of_a_call_outlives_it(tmp_path: Path) -> None:
     """After its end no session, pending answer or timer of the call is left; its link is kept."""
     with serving(tmp_path) as house:

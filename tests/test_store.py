@@ -282,10 +282,10 @@ class TestDatabase:
         assert database.transcription(99) == ""
 
     def test_active_calls(self, other: sqlite3.Connection, database: Database) -> None:
-        """Active calls are those with status 'active', by id, with their start."""
+        """Active calls are those with status 'active', the newest first, with their start."""
         assert database.active_calls() == [
-            ActiveCall(1, "2024-01-01 08:00:00"),
             ActiveCall(2, "2024-01-01 08:01:00"),
+            ActiveCall(1, "2024-01-01 08:00:00"),
         ]
 
     def test_end_own_row(self, database: Database, path: Path) -> None:
@@ -386,7 +386,7 @@ class TestStore:
         """Reading, configuration and the service's status go through the same thread."""
         store.set_status("running")
         assert store.read_config("whisper_service_status") == "running"
-        assert [call.id for call in store.active_calls()] == [1, 2]
+        assert [call.id for call in store.active_calls()] == [2, 1]
 
     def test_hub_runs_while_locked(self, other: sqlite3.Connection, path: Path) -> None:
         """While a write waits for the lock greenlets run: one of them releases it, so that the

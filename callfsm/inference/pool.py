@@ -33,13 +33,14 @@ class Worker(Enum):
 class Pool:
     """One or more contexts and the requests that wait for them."""
 
-    __slots__ = ("_order", "_queue", "batch", "failures", "running", "state", "workers")
+    __slots__ = ("_order", "_queue", "batch", "failures", "running", "state", "unwanted", "workers")
 
     def __init__(self, contexts: int, batch: int = 1) -> None:
         self.state = ""
         self.batch = batch  # windows that one run takes
         self.workers = dict.fromkeys(range(contexts), Worker.LOADING)
         self.running: dict[int, tuple[Request, ...]] = {}
+        self.unwanted: dict[int, set[Hashable]] = {}  # owners who gave up, by context that runs
         self.failures: dict[int, int] = {}  # in a row, by context
         self._queue: dict[Hashable, tuple[int, Request]] = {}  # by owner
         self._order = count()
@@ -86,11 +87,9 @@ class Pool:
         return batch
 
     def push_back(self, requests: Iterable[Request]) -> None:
-        """Queue requests whose batch has failed, each to be run alone; without those whose owner
-        has given them up and waits for another."""
+        """Queue requests whose batch has failed, each to be run alone."""
         for request in requests:
-            if request.owner not in self._queue:
-                self.push(replace(request, alone=True))
+            self.push(replace(request, alone=True))
 
     def pop_all(self) -> list[Request]:
         """Everything that waits, most urgent first."""
@@ -135,7 +134,7 @@ def dispatch(pool: Pool) -> Iterator[Effect]:
         if not pool.waiting:
             break
         pool.workers[context] = Worker.BUSY
-        pool.running[context] = pool.pop_batch()
+        pool.running[context], pool.unwanted[context] = pool.pop_batch(), set()
         yield ev.RunBatch(context, pool.running[context])
 
 
@@ -172,7 +171,9 @@ def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
     """Load the context anew: its memory is in doubt. What ran alone has failed; a batch is tried
     again window by window, lest one that no context can bear fail those of other calls."""
     if len(pool.running[event.context]) > 1:
-        pool.push_back(pool.running.pop(event.context))
+        unwanted = pool.unwanted[event.context]
+        requests = pool.running.pop(event.context)
+        pool.push_back(request for request in requests if request.owner not in unwanted)
     else:
         yield from _answers(pool, event)
     pool.workers[event.context] = Worker.LOADING
@@ -192,14 +193,17 @@ def reload(pool: Pool, event: ev.ReloadDue) -> Iterator[Effect]:
 
 
 def withdraw(pool: Pool, event: ev.Withdrawn) -> Iterator[Effect]:
-    """Forget a waiting request; abort a running one that has no batch mates.
+    """Forget a waiting request; abort a batch of which nobody wants anything any more.
 
-    It may be one that the waiting request was to replace, had it not begun in the same instant.
+    The running one may be one that the waiting request was to replace, had it not begun in the same
+    instant.
     """
     pool.withdraw(event.owner, event.window)
     for context, requests in pool.running.items():
-        if all(r.owner == event.owner and r.window <= event.window for r in requests):
-            yield ev.AbortBatch(context)
+        if any(r.owner == event.owner and r.window <= event.window for r in requests):
+            pool.unwanted[context].add(event.owner)
+            if len(pool.unwanted[context]) == len(requests):
+                yield ev.AbortBatch(context)
 
 
 def refuse(pool: Pool, event: ev.Submitted) -> Iterator[Effect]:

@@ -1,7 +1,8 @@
 """The model behind a link: the texts that wait, in order, and how often connecting failed.
 
-A text leaves the queue when it is written to a connection that the peer has kept, and not before:
-so none is lost, and none is sent twice. One text is in flight at a time.
+A text leaves the queue when it is written to a connection that the peer has kept for a while, and
+not before: so none is sent twice, and none is lost but with a peer that goes without reading what
+it was sent. One text is in flight at a time.
 """
 
 from collections import deque
@@ -14,9 +15,10 @@ from callfsm.link import events as ev
 FAST_ATTEMPTS, FAST_RETRY_S, RETRY_S, ATTEMPTS = 5, 0.2, 1.0, 10
 # After these the peer counts as away. While text waits the link goes on asking, less often.
 AWAY_RETRY_S = 2.0
-# The peer refuses a second connection of a call id by closing it at once: wait this long before
-# trusting a new one with text. It passes while the caller's first words are still being spoken.
-SETTLE_S = 0.05
+# The peer refuses a second connection of a call id by closing it: wait this long before trusting a
+# new one with text, for a language model that computes on the same cores is late. It passes while
+# the caller's first words are still being spoken.
+SETTLE_S = 0.3
 # Kept across calls of the same id; but ids are row numbers and most never come again, and every
 # connection is one of the process's open files.
 IDLE_S = 600.0

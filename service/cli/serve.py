@@ -8,12 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from callfsm.errors import ConfigError
 from service.cli.errors import reported
 from service.serve import serve as run
 from service.settings import Settings, load_settings
-
-LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def _option(name: str, flag: str | None = None) -> Any:
@@ -69,15 +66,14 @@ def serve(
     record_audio: Annotated[
         bool | None, _option("record_audio", "--record-audio/--no-record-audio")
     ] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[str | None, _option("log_level")] = None,
 ) -> None:
     """Transcribe phone calls until SIGINT or SIGTERM; then finish every call, and end."""
     given = {name: value for name, value in locals().items() if name in Settings.model_fields}
     settings = load_settings(given, config)
-    if log_level not in LOG_LEVELS:
-        raise ConfigError(f"log level {log_level!r} is not one of {', '.join(LOG_LEVELS)}")
     logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
     faulthandler.enable(sys.__stderr__ or 2)  # what a native library that ends us was asked to do
     logging.getLogger("transitions").setLevel(logging.WARNING)  # it tells every step at INFO

@@ -31,6 +31,7 @@ from service.engines.decoding import (
     is_silent,
     token_cap,
 )
+from service.engines.gpu import warn_of_gpu
 from service.engines.guards import Reading, guarded, mean_probability
 from service.engines.log_mel import FRAMES_PER_S, log_mel
 from service.engines.reading_on import more_from_s, read_on
@@ -53,8 +54,8 @@ class CTranslate2Engine:
     """A `callfsm.inference.engine.Engine` on one CTranslate2 model.
 
     `threads` compute one batch; an engine per core with one thread each is faster than one with
-    more. A GPU is used where CTranslate2 finds one. A window may last 30 s. `open_model` is for
-    tests.
+    more. Where a GPU was asked for that cannot be used, the CPU computes, with a warning. A window
+    may last 30 s. `open_model` is for tests.
     """
 
     max_batch = MAX_BATCH
@@ -64,7 +65,7 @@ class CTranslate2Engine:
         directory: Path,
         *,
         threads: int = 1,
-        device: Device = "auto",
+        device: Device = "cpu",
         device_index: int = 0,
         language: str = "en",
         open_model: Callable[[Path, Device, int, int], Model] = NativeModel,
@@ -88,8 +89,17 @@ class CTranslate2Engine:
         self.close()
         if not (self.directory / "model.bin").is_file():
             raise EngineError(f"there is no CTranslate2 model in {self.directory}")
+        try:
+            self._load_on(self._device)
+        except EngineError as error:
+            if self._device == "cpu":
+                raise
+            warn_of_gpu(self._device_index, str(error))
+            self._load_on("cpu")
+
+    def _load_on(self, device: Device) -> None:
         vocabulary = read_vocabulary(self.directory / "tokenizer.json")
-        model = self._open_model(self.directory, self._device, self._device_index, self._threads)
+        model = self._open_model(self.directory, device, self._device_index, self._threads)
         prompt = vocabulary.prompt(self._language, multilingual=model.multilingual)
         self._loaded = model, vocabulary, prompt
         noise = np.random.default_rng(0).normal(0.0, 0.01, SAMPLE_RATE_HZ).astype(np.float32)

@@ -14,7 +14,7 @@ from callfsm.errors import EngineError
 NATIVE_EXCEPTIONS = (RuntimeError, ValueError, MemoryError)  # pybind11's, from C++
 MAX_BATCH = 4  # more gain nothing (docs/engine-parameters.md), and hold every window longer
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,16 @@ class Model(Protocol):
     def unload(self) -> None: ...
 
 
+def finds_gpu() -> bool:
+    """Whether there is a GPU that CTranslate2 knows."""
+    return bool(ctranslate2.get_cuda_device_count())
+
+
 class NativeModel:
     """Whisper in CTranslate2: one worker of `threads` threads."""
 
     def __init__(self, directory: Path, device: Device, device_index: int, threads: int) -> None:
         """Load `directory`. Raises EngineError with what the library said when it cannot."""
-        if device == "auto":
-            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         try:
             self._whisper = ctranslate2.models.Whisper(
                 str(directory),

@@ -6,8 +6,6 @@ the status of an inference, and carries parameters over from one transcription t
 every pass gets parameters of its own.
 """
 
-import functools
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,13 +31,12 @@ from service.engines.decoding import (
     second_pass,
 )
 from service.engines.ggml_model import alignment_heads, read_hyper_parameters
+from service.engines.gpu import warn_of_gpu
 from service.engines.guards import Reading, guarded
 from service.engines.reading_on import more_from_s, read_on
 from service.engines.tokens import Token, words_of
 from service.weights.errors import WeightsError
 from service.weights.ggml_check import check_ggml
-
-log = logging.getLogger(__name__)
 
 NATIVE_EXCEPTIONS = (RuntimeError, LookupError, ValueError, MemoryError)  # pybind11's, from C++
 CENTISECOND_S = 0.01  # the library's unit of time
@@ -255,7 +252,7 @@ class WhisperCppEngine:
             problem = str(error)
         self.close()
         if problem:
-            _warn_once(f"GPU {self._gpu.device} cannot be used, so the CPU computes: {problem}")
+            warn_of_gpu(self._gpu.device, problem)
         return False
 
     def _open(self, *, gpu: bool) -> Context:
@@ -321,12 +318,6 @@ def whole_file_text(model_path: Path, samples: NDArray[np.float32], threads: int
         return context.decode_file(samples)
     finally:
         context.free()
-
-
-@functools.cache
-def _warn_once(text: str) -> None:
-    """Every worker meets the same GPU; the operator reads of it once."""
-    log.warning(text)
 
 
 native_log.install(native.whisper_log_set)

@@ -143,10 +143,10 @@ class Database:
         return str(row[0] or "") if row else ""
 
     def active_calls(self) -> list[ActiveCall]:
-        """The calls marked active, by id."""
+        """The calls marked active, the newest first."""
         with self._explained():
             rows = self._connection.execute(
-                "SELECT id, start_time FROM calls WHERE status = 'active' ORDER BY id"
+                "SELECT id, start_time FROM calls WHERE status = 'active' ORDER BY id DESC"
             ).fetchall()
         return [ActiveCall(*row) for row in rows]
 

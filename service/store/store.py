@@ -115,7 +115,7 @@ class Store:
         self._thread.stop()
 
     def active_calls(self) -> list[ActiveCall]:
-        """The calls the database says are active, by id."""
+        """The calls the database says are active, the newest first."""
         return self._in_thread(self._database.active_calls)
 
     def set_status(self, status: ServiceStatus) -> None:

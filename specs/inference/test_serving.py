@@ -146,9 +146,10 @@ def test_withdrawn_while_the_window_before_it_runs() -> None:
 
 
 def test_withdrawn_from_a_batch() -> None:
-    """A running request that has batch mates is not aborted: somebody waits for them."""
+    """A running request that has batch mates is not aborted before they are given up, too."""
     pool = serving(batch=2).after(submitted(1), submitted(2), submitted(3), batch_done(0))
     pool.when(withdrawn(2)).then("serving")
+    pool.when(withdrawn(3)).then("serving", AbortBatch(0))
 
 
 # ---------------------------------------------------------------- contexts that fail
@@ -186,6 +187,8 @@ def test_failed_batch_and_a_newer_window() -> None:
     pool = serving(batch=2).after(*waiting, batch_done(0), withdrawn(3), ev.Submitted(newer))
     pool.after(batch_failed(0))
     assert pool.when(ev.ContextReady(0)).the(RunBatch).requests == (newer,)
+    pool.when(batch_done(0))
+    assert pool.the(RunBatch).requests == (replace(request(2), alone=True),)
 
 
 def test_failed_context_gets_no_work() -> None:

@@ -48,7 +48,7 @@ def test_written_text_is_not_sent_twice() -> None:
 
 def test_idle(runtime: SimulatedRuntime) -> None:
     """Ten minutes without a text end the connection; the next text opens another."""
-    link = live(runtime).after(ev.Connected()).advance(0.06).after(HELLO, ev.Written())
+    link = live(runtime).after(ev.Connected()).advance(0.31).after(HELLO, ev.Written())
     link.advance(599.0).then("connected")
     link.advance(2.0).then("disconnected", Disconnect(bye=True))
     link.when(HELLO).then("connecting", Connect())
@@ -69,7 +69,7 @@ def test_peer_hangs_up_while_we_do(runtime: SimulatedRuntime) -> None:
 
 def test_idle_with_a_text_in_flight(runtime: SimulatedRuntime) -> None:
     """A text that the peer is slow to take keeps the connection, for ten minutes more."""
-    link = live(runtime).after(ev.Connected()).advance(0.06).after(HELLO).advance(601.0)
+    link = live(runtime).after(ev.Connected()).advance(0.31).after(HELLO).advance(601.0)
     link.then("connected").after(ev.Written()).advance(598.0).then("connected")
     link.advance(2.0).then("disconnected", Disconnect(bye=True))
 
@@ -89,7 +89,7 @@ def test_close_while_text_waits() -> None:
 
 def test_close_overdue(runtime: SimulatedRuntime) -> None:
     """A peer that takes no text for five seconds at the end loses it, and that is told."""
-    link = live(runtime).after(ev.Connected()).advance(0.06).after(HELLO, BYE, ev.Close())
+    link = live(runtime).after(ev.Connected()).advance(0.31).after(HELLO, BYE, ev.Close())
     link.advance(4.9).then("connected")
     lost = Undelivered(("hello", "good bye"))
     link.advance(0.2).then("closed", lost, Disconnect(bye=False), LinkClosed())

@@ -10,9 +10,9 @@ from specs.policies import every_other_event
 
 
 def test_connected() -> None:
-    """A new connection is not trusted with text for 50 ms: the peer may refuse it."""
+    """A new connection is not trusted with text for 300 ms: the peer may refuse it."""
     link = connecting().after(HELLO).when(ev.Connected())
-    link.then("settling", SetTimer(SETTLE, 0.05, ev.Settled()))
+    link.then("settling", SetTimer(SETTLE, 0.3, ev.Settled()))
 
 
 def test_deliver() -> None:

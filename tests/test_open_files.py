@@ -1,0 +1,65 @@
+"""The limit of open files is raised as far as it goes, and a low one is told."""
+
+import logging
+import resource
+
+import pytest
+
+from service.open_files import allow_open_files
+
+NO_LIMIT = resource.RLIM_INFINITY
+
+
+class Limits:
+    """The system's limits, of which setting one may fail."""
+
+    def __init__(self, soft: int, hard: int) -> None:
+        self.now = (soft, hard)
+        self.refuses = False
+
+    def get(self, _: int) -> tuple[int, int]:
+        return self.now
+
+    def set(self, _: int, limits: tuple[int, int]) -> None:
+        if self.refuses:
+            raise ValueError("not allowed")
+        self.now = limits
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Limits:
+    caplog.set_level(logging.WARNING)
+    system = Limits(1024, 8192)
+    monkeypatch.setattr(resource, "getrlimit", system.get)
+    monkeypatch.setattr(resource, "setrlimit", system.set)
+    return system
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((1024, 8192), (8192, 8192)),
+        ((256, NO_LIMIT), (65_536, NO_LIMIT)),
+        ((100_000, 200_000), (100_000, 200_000)),
+        ((NO_LIMIT, NO_LIMIT), (NO_LIMIT, NO_LIMIT)),
+    ],
+)
+def test_the_limit_is_raised(
+    limits: Limits,
+    before: tuple[int, int],
+    after: tuple[int, int],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As far as the system lets us, never down, and with nothing to tell."""
+    limits.now = before
+    allow_open_files(max_calls=500)
+    assert limits.now == after
+    assert caplog.messages == []
+
+
+def test_a_limit_that_is_too_low_is_told(limits: Limits, caplog: pytest.LogCaptureFixture) -> None:
+    """The operator learns which limit it is, and what would be enough."""
+    limits.refuses = True
+    allow_open_files(max_calls=500)
+    assert limits.now == (1024, 8192)
+    assert caplog.messages == ["1024 open files are allowed (ulimit -n); 500 calls may need 1564"]
