@@ -28,7 +28,7 @@ from service.native_thread import NativeThread
 
 log = logging.getLogger(__name__)
 
-DEADLINE_S = 1.0  # from the request on
+DEADLINE_S = 4.0  # from its first new sound on: so late a word may be
 NICER = 2  # beside another busy process, 39 % of a core instead of 50 %
 
 Reply = Callable[[Transcript | None, str], None]
@@ -108,9 +108,12 @@ class InferenceService:
         eager: bool,
         reply: Reply,
         started: Started = lambda: None,
+        new_s: float = 0.0,
     ) -> None:
         """Have `audio` transcribed for `owner`, in place of what it has waiting.
 
+        Its last `new_s` seconds were in no window before: the longer its first new word has waited
+        already, the sooner it is served.
         `started` is called when a context begins with it: from then on it cannot be replaced.
         `reply` gets a transcript, or None and why not; neither is called once it is replaced.
         """
@@ -127,7 +130,7 @@ class InferenceService:
                     window=window,
                     audio=audio,
                     submitted_s=now_s,
-                    deadline_s=now_s + DEADLINE_S,
+                    deadline_s=now_s - new_s + DEADLINE_S,
                     eager=eager,
                 )
             )

@@ -193,6 +193,7 @@ class CallSession:
             eager=window.cut is Cut.EAGER,
             reply=reply,
             started=started,
+            new_s=window.end_s - window.fresh_s,
         )
 
     def _forward(self, effect: ask.ForwardText) -> None:

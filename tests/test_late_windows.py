@@ -19,26 +19,28 @@ class House:
     def __init__(self) -> None:
         self.runtime = SimulatedRuntime()
         self.script = Script()
-        self.answers = 0
+        self.answered: list[int] = []
         self.service = InferenceService(self.script.make_engine, 1, self.runtime, Metrics())
         starting = gevent.spawn(self.service.start)
         self.until(starting.ready)
         self.script.hold()
         self.submit(1)
 
-    def submit(self, call: int, *, eager: bool = False, settled: bool = True) -> None:
+    def submit(
+        self, call: int, *, eager: bool = False, settled: bool = True, new_s: float = 0.0
+    ) -> None:
         def answered(*_: object) -> None:
-            self.answers += 1
+            self.answered.append(call)
 
         audio = AudioWindow(speech(call, 5))
-        self.service.submit(call, call, 1, audio, eager=eager, reply=answered)
+        self.service.submit(call, call, 1, audio, eager=eager, reply=answered, new_s=new_s)
         if settled:
             self.runtime.settle()
 
     def let_all(self) -> None:
         """Both windows are transcribed."""
         self.script.let_all()
-        self.until(lambda: self.answers == 2)
+        self.until(lambda: len(self.answered) == 2)
 
     def until(self, condition: Callable[[], bool]) -> None:
         def settled() -> bool:
@@ -57,12 +59,23 @@ def house() -> Iterator[House]:
     house.until(house.service.stopped.is_set)
 
 
+def test_the_word_that_waits_longest_is_served_first(house: House) -> None:
+    """Of two windows, the one that begins with older speech, though it was asked for later."""
+    house.submit(2, new_s=1.0)
+    house.runtime.advance(0.5)
+    house.submit(3, new_s=5.0)
+    house.submit(4, new_s=1.2)
+    house.script.let_all()
+    house.until(lambda: len(house.answered) == 4)
+    assert house.answered == [1, 3, 2, 4]
+
+
 def test_as_many_calls_as_there_are_may_ask_at_once(house: House) -> None:
     """Windows that 400 calls ask for in one turn are all queued, and every one is answered."""
     for call in range(2, 401):
         house.submit(call, settled=False)
     house.script.let_all()
-    house.until(lambda: house.answers == 400)
+    house.until(lambda: len(house.answered) == 400)
 
 
 def test_a_window_that_waits_long_keeps_calls_out(house: House) -> None:
