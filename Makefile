@@ -8,9 +8,9 @@ DOCUMENT   := $(SPECS) --fsm-spec=docs/specs.md
 PHONE_MENU := examples.phone_menu.menu:MENU --out examples/phone_menu/diagrams
 CLIENT     := examples.reconnecting_client.table:CLIENT --out examples/reconnecting_client/diagrams
 
-.PHONY: help setup demo test check diagrams format speech clean
+.PHONY: help setup demo test check diagrams format speech browser clean
 help:
-	@echo "make demo | test | check | diagrams | format | speech | clean"
+	@echo "make demo | test | check | diagrams | format | speech | browser | clean"
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -50,12 +50,18 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# $(call debian,PACKAGE,WHAT IS NOT THERE WITHOUT)
+debian = @if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  dpkg -s $(1) >/dev/null 2>&1 \
+	  || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1); } >/dev/null \
+	  || echo "$@: $(2)"; \
+	else echo "$@: not root on Debian; $(2)"; fi
+
 speech:  ## human telephone speech, where Debian's packages can be had; everything works without
-	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  dpkg -s asterisk-core-sounds-en-wav >/dev/null 2>&1 \
-	  || { apt-get update -qq && apt-get install -y -qq asterisk-core-sounds-en-wav; } >/dev/null \
-	  || echo "speech: no telephone prompts; the synthetic voice is used"; \
-	else echo "speech: not root on Debian; the synthetic voice is used"; fi
+	$(call debian,asterisk-core-sounds-en-wav,no telephone prompts: the synthetic voice is used)
+
+browser:  ## Chromium, in which the tests look at the page
+	$(call debian,chromium,no Chromium: the page is not looked at)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

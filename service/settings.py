@@ -32,7 +32,9 @@ class Settings(BaseModel):
     )
     llama_host: str = Field("127.0.0.1", description="Host of the language model.")
     llama_port: Port = Field(LLAMA_PORT, description="TCP port of the language model.")
-    http_port: Port | None = Field(None, description="Port of /metrics and /calls; none without.")
+    http_port: Port | None = Field(
+        None, description="Port of the page, /calls and /metrics; none without."
+    )
     database: Path = Field(Path("whisper_talk.db"), description="SQLite file, shared.")
 
     model: str | None = Field(

@@ -1,4 +1,4 @@
-"""What is going on, over HTTP: /metrics for Prometheus and /calls for people and programs."""
+"""What is going on, over HTTP: a page for people, /calls for programs, /metrics for Prometheus."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -11,8 +11,12 @@ from prometheus_client import make_wsgi_app
 from callfsm.words import as_text
 from service.errors import PortTakenError
 from service.metrics import Metrics
+from service.page import page_files
 from service.session import CallSession
 from service.switchboard import Switchboard
+
+# What callers say stands on the page: nothing but our own files may run or be asked there.
+OURS_ONLY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -25,6 +29,7 @@ class Web:
     ) -> None:
         self._switchboard = switchboard
         self._metrics_app = make_wsgi_app(metrics.registry)
+        self._files = page_files()
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -51,12 +56,16 @@ class Web:
                 switchboard = self._switchboard
                 sessions = [*switchboard.recent, *switchboard.sessions.values()]
                 latest = {session.id: session for session in sessions}
-                body = json.dumps([_call(latest[call_id]) for call_id in sorted(latest)])
+                text = json.dumps([_call(latest[call_id]) for call_id in sorted(latest)])
                 start("200 OK", [("Content-Type", "application/json")])
-                return [body.encode()]
+                return [text.encode()]
+            case path if path in self._files:
+                kind, body = self._files[path]
+                start("200 OK", [("Content-Type", kind), ("Content-Security-Policy", OURS_ONLY)])
+                return [body]
             case _:
                 start("404 Not Found", [("Content-Type", "text/plain")])
-                return [b"here are /metrics and /calls\n"]
+                return [b"here are /, /metrics and /calls\n"]
 
 
 def _call(session: CallSession) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def test_the_defaults_are_the_users_plan() -> None:
     [
         {"window_s": 8.0, "overlap_s": 2.0, "stride_s": 6.0},
         {"window_s": 1.0, "overlap_s": 0.5, "stride_s": 0.5},
-        {"window_s": 30.0, "overlap_s": 0.0, "stride_s": 30.0, "buffer_s": 30.0},
+        {"window_s": 29.0, "overlap_s": 0.0, "stride_s": 29.0, "buffer_s": 29.0},
         {"window_s": 5.0, "overlap_s": 0.7, "stride_s": 4.3},
         {"buffer_s": 5.0},
         {"eager_step_s": 0.0},
@@ -53,11 +53,13 @@ def test_what_fits_together_is_accepted(chosen: dict[str, float]) -> None:
         ({"stride_s": 3.5}, "stride is 3.5 s; it must be window - overlap = 4 s"),
         (
             {"buffer_s": 4.0},
-            "buffer is 4.0 s; it must hold a window (5.0 s) and fit into one inference (30 s)",
+            "buffer is 4.0 s; it must hold a window (5.0 s), and fit into one inference (30 s) "
+            "with what still comes in: 29 s at most",
         ),
         (
             {"buffer_s": 40.0},
-            "buffer is 40.0 s; it must hold a window (5.0 s) and fit into one inference (30 s)",
+            "buffer is 40.0 s; it must hold a window (5.0 s), and fit into one inference (30 s) "
+            "with what still comes in: 29 s at most",
         ),
         ({"pause_s": 0.05}, "pause is 0.05 s; it must be 0.1 s to less than a window"),
         ({"pause_s": 5.0}, "pause is 5.0 s; it must be 0.1 s to less than a window"),

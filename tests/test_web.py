@@ -98,7 +98,7 @@ def test_other_paths_and_nonsense_are_answered_and_harmless(tmp_path: Path) -> N
         serving(tmp_path, http_port=0) as house,
         socket.create_connection(("127.0.0.1", house.http_port)),
     ):
-        assert get(house, "/")[0] == "HTTP/1.1 404 Not Found"
+        assert get(house, "/nothing")[0] == "HTTP/1.1 404 Not Found"
         assert "400" in answered(house, b"\x00\xff\r\n\r\n")[0]
         house.caller(7, speech(7, 5)).run()
         house.expect(7, said(7, 5))

@@ -14,6 +14,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from itertools import takewhile
+from math import ceil
 from typing import NamedTuple, Self, TypeAlias
 
 from callfsm.call.reheard import heard_again
@@ -33,7 +34,7 @@ SURE, SURE_BEHIND_S = 0.8, 0.1  # so likely twice, a word is as right with less 
 ONCE_BEHIND_S = 0.15  # after a sure word at the beginning of an utterance: it is heard once only
 QUIET_S = 0.1  # after so long without speech no word goes on; the detector itself is 60 ms late
 OUTSIDE_S = 1.0  # word times this far outside their window are no times
-REMEMBERED_WORDS = 160  # more than are spoken in the longest window (30 s at 5 words a second)
+WORDS_A_S = 6  # that are remembered; more are not spoken
 
 _Alignment: TypeAlias = tuple[float, "tuple[int, int, _Alignment] | None"]  # score, last pair
 
@@ -104,7 +105,9 @@ class Merger:
 
     def __init__(self, settings: WindowSettings) -> None:
         self._settings = settings
-        self._committed: deque[Word] = deque(maxlen=REMEMBERED_WORDS)
+        self._committed: deque[Word] = deque(
+            maxlen=ceil(WORDS_A_S * max(settings.context_s, settings.buffer_s))
+        )
         self._before: _Heard | None = None  # the window before
         self.held: tuple[Word, ...] = ()  # heard, and not committed yet
         self.unaligned = 0  # overlaps without a common word, joined by time alone

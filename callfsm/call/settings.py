@@ -46,10 +46,10 @@ class WindowSettings:
                 f"stride is {self.stride_s} s; it must be window - overlap = "
                 f"{self.window_s - self.overlap_s:g} s"
             )
-        if not self.window_s <= self.buffer_s <= 30.0:
+        if not self.window_s <= self.buffer_s <= 29.0:
             raise ConfigError(
-                f"buffer is {self.buffer_s} s; it must hold a window ({self.window_s} s) "
-                "and fit into one inference (30 s)"
+                f"buffer is {self.buffer_s} s; it must hold a window ({self.window_s} s), "
+                "and fit into one inference (30 s) with what still comes in: 29 s at most"
             )
         if not 0.1 <= self.pause_s < self.window_s:
             raise ConfigError(f"pause is {self.pause_s} s; it must be 0.1 s to less than a window")

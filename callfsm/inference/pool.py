@@ -12,7 +12,7 @@ from dataclasses import replace
 from enum import Enum
 from itertools import count
 
-from callfsm.fsm.table import CancelTimer, Effect, Event, Raise, SetTimer
+from callfsm.fsm.table import Effect, Event, Raise, SetTimer
 from callfsm.inference import events as ev
 from callfsm.inference.events import Request
 
@@ -213,8 +213,6 @@ def refuse(pool: Pool, event: ev.Submitted) -> Iterator[Effect]:
 def stop(pool: Pool, _: Event) -> Iterator[Effect]:
     """Refuse what waits, let run what runs."""
     yield from _refuse_waiting(pool, "the service stops")
-    for context in pool.those(Worker.FAILED):
-        yield CancelTimer(f"reload {context}")
     if not pool.running:
         yield Raise(ev.AllIdle())
 

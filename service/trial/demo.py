@@ -36,8 +36,11 @@ def run_demo(calls: int, seconds: float, synthetic: bool, json_file: Path | None
             if console.is_terminal:
                 live.update(live_table(snapshot), refresh=True)
 
+        def begun(page: str) -> None:
+            console.print(f"While they last, the calls are to be seen at {page}")
+
         trial = Trial(Path(directory), calls, serve_options=("--model", MODEL))
-        played = trial.play(spoken, engine, show)
+        played = trial.play(spoken, engine, show, begun)
     console.print(summary_table(played.results))
     problems = played.problems
     wer = played.errors.wer

@@ -136,10 +136,12 @@ class Trial:
         calls: Sequence[SpokenCall],
         timing_engine: Engine,
         show: Callable[[Snapshot], None] = lambda snapshot: None,
+        begun: Callable[[str], None] = lambda page: None,
     ) -> Played:
         """Play `calls`; call ids count from 1. `timing_engine` finds out when words were spoken.
 
-        `show` is given what the server's /calls says, a few times a second. Raises CallfsmError
+        `begun` is given the address of the server's page, before the first call, and `show` what
+        its /calls says, a few times a second. Raises CallfsmError
         when a call could not be placed, was not closed, or the server ended badly.
         """
         database = self.directory / "whisper_talk.db"
@@ -149,6 +151,7 @@ class Trial:
         sink.start()
         with ServerProcess(database, base_port, sink.port, log, self.serve_options) as server:
             server.await_contexts()
+            begun(server.page)
             loaded_cpu_s, callers_cpu_s = server.cpu_s(), time.process_time()
             settings = CallerSettings(
                 registration_port=server.udp_port,

@@ -116,6 +116,12 @@ class ServerProcess:
         said = self.log.read_text(errors="replace").strip().splitlines()
         return " / ".join(said[-lines:]) or "no reason"
 
+    @property
+    def page(self) -> str:
+        """The address of the page that shows the calls."""
+        host, port = self._http
+        return f"http://{host}:{port}/"
+
     def _get(self, path: str) -> bytes:
         connection = http.client.HTTPConnection(*self._http)
         try:

@@ -3,10 +3,6 @@
 from callfsm.fsm.table import Event, Policy
 from callfsm.inference import events as ev
 from callfsm.inference.events import AbortBatch, Answer, CloseContexts
-from callfsm.inference.pool import Pool
-from callfsm.inference.table import inference_machine
-from callfsm.runtimes.simulated import SimulatedRuntime
-from callfsm.testing import simulate
 from specs.inference.scenes import (
     NO_MORE,
     TRANSCRIPT,
@@ -44,14 +40,6 @@ def test_batch_failed() -> None:
 def test_withdrawn() -> None:
     """A window that nobody waits for any more is aborted, so that the end comes sooner."""
     stopping().when(withdrawn(1)).then("stopping", AbortBatch(0))
-
-
-def test_reload_is_forgotten(runtime: SimulatedRuntime) -> None:
-    """A context that waits to be loaded anew is not loaded any more."""
-    pool = simulate(inference_machine, Pool(2), runtime)
-    pool.after(ev.ContextReady(0), ev.ContextReady(1), submitted(1), submitted(2))
-    pool.after(batch_failed(0), load_failed(0), ev.StopRequested())
-    pool.advance(100).then("stopping")
 
 
 @every_other_event(
