@@ -266,6 +266,13 @@ class TestCapacity:
         assert not Probe(8, 2.0, 3.0, 0.04, problems=("a",)).is_borne(wer_alone=0.04)
         assert not Probe(8, problems=("too late",)).is_borne(wer_alone=0.04)
 
+    def test_the_same_calls_alone_are_the_measure(self) -> None:
+        """Three calls of which the first is there twice are measured by two of it and one other."""
+        alone = Probe(1, errors=[WordErrors(hits=8, deletions=2), WordErrors(hits=10)])
+        assert alone.wer_of(2) == 0.1
+        assert alone.wer_of(3) == pytest.approx(4 / 30)
+        assert "errors" not in alone.figures()
+
     def test_a_probe_says_why_it_failed(self) -> None:
         """A problem first, then the figures."""
         assert Probe(8, problems=("too late",)).verdict(0.04) == "too late"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil, inf
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from service.speech.corpus import (
     prompt_seconds,
 )
 from service.speech.noise import Samples, babble, mixed, white_noise
+
+T = TypeVar("T")
 
 CALL_S = (60.0, 180.0)
 SYNTHETIC_CALL_S = 60.0
@@ -58,8 +61,8 @@ def conversations(count: int, seconds: float, seed: int) -> list[SpokenCall]:
     return prompt_calls_of([seconds] * count, seed, pause_s=CONVERSATION_PAUSE_S)
 
 
-def copies(calls: Sequence[SpokenCall], count: int) -> list[SpokenCall]:
-    """`count` calls: these again and again."""
+def copies(calls: Sequence[T], count: int) -> list[T]:
+    """`count` calls, or what is known of them: these again and again."""
     return [calls[index % len(calls)] for index in range(count)]
 
 

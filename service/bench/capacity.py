@@ -2,8 +2,9 @@
 
 A call is conversational speech: about 60 % of its time somebody speaks. A number of calls is borne
 when the p95 of word latency is at most 4 s, nothing is lost, and the word error rate is within 1.5
-points of the same speech with one call at a time. Every probe starts a server of its own. The
-callers run in this process, the server in another; how late audio left tells whether they kept up.
+points of the same calls, as often each, with one call at a time. Every probe starts a server of its
+own. The callers run in this process, the server in another; how late audio left tells whether they
+kept up.
 """
 
 import tempfile
@@ -24,11 +25,12 @@ from service.bench.pool_run import PoolUnderTest
 from service.bench.search import largest
 from service.bench.ways import BASELINE_CHUNKS, STREAM_FRAMES, Server, Way, timing_engine
 from service.speech.corpus import SpokenCall
+from service.speech.wer import WordErrors
 from service.trial.play import Trial
 
 WORD_P95_S, WER_POINTS = 4.0, 1.5
 HUB_PERCENT = 99.0  # of its wakings the hub is at most 10 ms late
-DIFFERENT_CALLS = 3  # each is one call alone, then as many copies as there are calls
+DIFFERENT_CALLS = 6  # each is one call alone, then as many copies as there are calls
 BASELINE_FROM = 4  # calls to begin with; it bears about so many
 EVERYBODY_COMES_IN = ("--admission", "off", "--drain-s", "1")
 RAMP_S = 4.0  # within which all calls begin
@@ -51,6 +53,15 @@ class Probe:
     server_cpu_s: float | None = None
     callers_cpu_s: float | None = None
     problems: Sequence[str] = field(default=())
+    errors: Sequence[WordErrors] = field(default=(), repr=False)  # of each call
+
+    def figures(self) -> dict[str, Any]:
+        """By name, without the errors of every call."""
+        return {name: value for name, value in asdict(self).items() if name != "errors"}
+
+    def wer_of(self, calls: int) -> float:
+        """The WER of so many calls, these again and again, if each went as it did here."""
+        return sum(copies(self.errors, calls), WordErrors()).wer
 
     def is_borne(self, wer_alone: float) -> bool:
         if self.problems or self.word_p95_s is None or self.wer is None:
@@ -63,7 +74,7 @@ class Probe:
             return "; ".join(self.problems[:2])
         if self.is_borne(wer_alone):
             return "borne"
-        return f"too many: p95 {self.word_p95_s} s, WER {self.wer} (alone {wer_alone})"
+        return f"too many: p95 {self.word_p95_s} s, WER {self.wer} (alone {wer_alone:.4f})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +91,8 @@ class Side:
             "capacity_calls": self.capacity,
             "wer_alone": self.alone.wer,
             "windows_per_s_8_calls": round(self.windows_per_s, 2),
-            "alone": asdict(self.alone),
-            "probes": [asdict(probe) for probe in self.probes],
+            "alone": self.alone.figures(),
+            "probes": [probe.figures() for probe in self.probes],
         }
 
 
@@ -152,7 +163,7 @@ def print_table(result: Capacity) -> None:
                 f"{probe.word_mean_s} / {probe.word_p95_s} s",
                 "-" if probe.wer is None else f"{probe.wer:.1%}",
                 "-" if probe.send_lag_max_s is None else f"{probe.send_lag_max_s:.2f} s",
-                probe.verdict(side.alone.wer or 0.0),
+                probe.verdict(side.alone.wer_of(probe.calls)),
             )
     Console().print(table)
     for name, side in result.sides.items():
@@ -166,12 +177,12 @@ def _side(
     alone = _probe(way, speech, 1, server, timing)
     if alone.wer is None:
         raise CallfsmError(f"{way.name}: one call alone failed: {'; '.join(alone.problems)}")
-    wer_alone = alone.wer
     probes: list[Probe] = []
 
     def bears(count: int) -> bool:
         probe = _probe(way, copies(speech, count), count, server, timing)
         probes.append(probe)
+        wer_alone = alone.wer_of(count)
         Console(stderr=True).print(f"{way.name}, {count} calls: {probe.verdict(wer_alone)}")
         return probe.is_borne(wer_alone)
 
@@ -219,6 +230,7 @@ def _probe(
         round(played.cpu_s, 1),
         round(played.callers_cpu_s, 1),
         problems,
+        [result.errors for result in played.results],
     )
 
 
