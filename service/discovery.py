@@ -1,7 +1,7 @@
 """Find calls in the database that no datagram announced.
 
 Rows may be active for ever: a process died before it ended them. So the newest rows come first, and
-each is announced at longer and longer intervals.
+after a minute each is announced at longer and longer intervals.
 """
 
 import logging
@@ -19,11 +19,12 @@ from service.store.store import Store
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0  # PROTOCOL.md 4
-LATER = 1.25  # an active row is announced again when it is known for so many times as long
+EACH_LOOKS = 60  # at which a row is announced that nobody answers for
+LATER = 1.25  # then it is when it is known for so many times as long
 
 
 class Discovery(Background):
-    """Once a second, announces rows that are active: new ones at each look, old ones seldom.
+    """Once a second, announces rows that are active; old ones seldom.
 
     A row stays active for a while after its caller hung up. So a call that ended is announced
     again only when its row has changed; a REGISTER, of course, revives it at any time.
@@ -50,15 +51,21 @@ class Discovery(Background):
         self._looks += 1
         self._known = {row: self._known.get(row, (self._looks, self._looks)) for row in rows}
         for row in rows:
-            let_hub_look()  # however many there are: some may end meanwhile
-            since, due = self._known[row]
-            if row.id in self._over or row.id in self._ended or self._looks < due:
+            if row.id in self._over or self._looks < self._known[row][1]:
                 continue
-            self._known[row] = since, since + ceil((self._looks - since + 1) * LATER) - 1
+            let_hub_look()  # however many there are: some may end meanwhile
+            if row.id in self._ended:
+                continue
+            self._known[row] = self._put_off(self._known[row][0])
             try:
                 self._announce(row.id)
             except Exception:
                 log.exception("call %d: its row is active, but no call was made", row.id)
+
+    def _put_off(self, since: int) -> tuple[int, int]:
+        """Since when a row is known, and the look at which it is due next."""
+        known = self._looks - since + 1
+        return since, since + (known if known < EACH_LOOKS else ceil(known * LATER))
 
     def _watch(self) -> None:
         while True:

@@ -12,7 +12,7 @@ from callfsm.inference.engine import Engine
 from service.context_count import size_of
 from service.engines.gpu import warn_of_gpu
 from service.engines.whispercpp import GpuSettings, WhisperCppEngine
-from service.settings import Settings
+from service.settings import Settings, available_cores
 from service.weights.errors import WeightsError
 from service.weights.resolve import cheapest_on_a_cpu, ctranslate2_directory, resolve
 
@@ -88,10 +88,13 @@ def _ctranslate2(settings: Settings, directory: Path) -> EngineChoice:
     on_gpu = settings.gpu != "off" and finds_gpu()
     if settings.gpu == "on" and not on_gpu:
         warn_of_gpu(settings.gpu_device, "CTranslate2 found none")
+    threads = settings.thread_count()
+    if on_gpu and settings.threads is None:
+        threads = available_cores()  # for the one context, should the GPU fail
     make = partial(
         CTranslate2Engine,
         directory,
-        threads=settings.thread_count(),
+        threads=threads,
         device="cuda" if on_gpu else "cpu",
         device_index=settings.gpu_device,
     )

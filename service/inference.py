@@ -112,7 +112,7 @@ class InferenceService:
     ) -> None:
         """Have `audio` transcribed for `owner`, in place of what it has waiting.
 
-        Its last `new_s` seconds were in no window before: the longer its first new word has waited
+        Its last `new_s` seconds are more than context: the longer the first of them have waited
         already, the sooner it is served.
         `started` is called when a context begins with it: from then on it cannot be replaced.
         `reply` gets a transcript, or None and why not; neither is called once it is replaced.
@@ -234,11 +234,12 @@ class InferenceService:
     def _crashed(self, error: Exception) -> None:
         log.critical("the inference actor failed", exc_info=error)
         self._ready.set(f"the inference actor failed: {error}")
-        for reply, _ in list(self._waiting.values()):
-            reply(None, "the inference actor failed")
-        self._waiting.clear()
         self.stopped.set()
         self._failed()
+        waiting = list(self._waiting.values())
+        self._waiting.clear()
+        for reply, _ in waiting:
+            reply(None, "the inference actor failed")
 
 
 class _Context:

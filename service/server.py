@@ -9,7 +9,7 @@ its last text and the status, and closes.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -163,13 +163,15 @@ class Server:
         self._registrar.stop()
         self._discovery.stop()
         self.switchboard.close()
+        links = self.switchboard.links
         if not self.switchboard.empty.wait(self.settings.drain_s):
             for call_id in self.switchboard.sessions:
                 log.error("call %d: not finished in %.0f s", call_id, self.settings.drain_s)
-        self._close_links()
+        unfinished = self.switchboard.sessions
+        self._close_links([link for call_id, link in links.items() if call_id not in unfinished])
         self._inference.stop()
         self._inference.stopped.wait(self.settings.drain_s)
-        self._close_links()  # those of calls that had not finished
+        self._close_links([*links.values()])
         if self._web is not None:
             self._web.stop()
         self._hub_watch.stop()
@@ -184,10 +186,10 @@ class Server:
             log.error("the service status could not be written: %s", error)
         self.store.close(STORE_CLOSE_S)
 
-    def _close_links(self) -> None:
-        links = list(self.switchboard.links.values())
+    def _close_links(self, links: Sequence[LlamaLink]) -> None:
         for link in links:
-            link.close()
+            if not link.closed:
+                link.close()
         for link in links:
             link.wait_closed(LINKS_CLOSE_S)
 

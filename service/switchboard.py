@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from gevent.event import Event as Signal
 
@@ -15,7 +16,7 @@ from service.wire import Bye, Register
 
 log = logging.getLogger(__name__)
 
-GAVE_UP_S = 30.0  # a refused call that has not asked for so long asks anew
+GAVE_UP_S = 3600.0  # a refused call that has not asked for so long asks anew
 RECENT_CALLS = 16  # closed calls that the live view still shows
 
 
@@ -117,12 +118,12 @@ class Switchboard:
     def _refuse(self, call_id: int, why: Refusal) -> None:
         """REGISTER is repeated: the call is let in as soon as there is room. Logged once."""
         now_s = self._now_s()
-        self._refused = {
-            other: at_s for other, at_s in self._refused.items() if now_s - at_s < GAVE_UP_S
-        }
-        is_new = call_id not in self._refused
+        is_new = now_s - self._refused.get(call_id, -inf) >= GAVE_UP_S
         self._refused[call_id] = now_s
         if is_new:
+            self._refused = {
+                other: at_s for other, at_s in self._refused.items() if now_s - at_s < GAVE_UP_S
+            }
             self._metrics.calls_refused.labels(why.value).inc()
             log.warning(
                 "call %d: refused (%s), %d calls are connected", call_id, why.value, self.connected

@@ -13,6 +13,7 @@ from gevent.event import Event as Signal
 
 from callfsm.call.events import AudioConnected, AudioReceived, EndReason, StreamEnded
 from callfsm.fsm.table import Event
+from service import audio
 from service.audio import AudioConnection
 from service.beat import Beat
 from service.metrics import Metrics
@@ -311,3 +312,27 @@ def test_a_reset_that_the_echo_was_told_of_is_no_end(sent: bytes) -> None:
         beat.let.set()
         box.await_end()
     assert box.events[-1] == StreamEnded(EndReason.CONNECTION_LOST)
+
+
+@pytest.mark.parametrize(("text", "is_read"), [("well", True), ("x" * 9_000_000, False)])
+def test_only_whole_texts_are_followed_by_the_end_mark(
+    monkeypatch: pytest.MonkeyPatch, text: str, is_read: bool
+) -> None:
+    """A peer that does not read in time gets a part of the last text: its end mark would be taken
+    for more of it."""
+    monkeypatch.setattr(audio, "LAST_WRITE_S", 0.05)
+    box, message = Box(), encode(text.encode())
+    with connection_of(box) as (connection, far):
+        begin(far, box)
+        connection.echo(text)
+        gevent.sleep(0.01)  # the writer begins
+        connection.close()
+        gevent.sleep(0.1)  # and its last second is over
+        received = b""
+        while more := far.recv(1_000_000):
+            received += more
+    if is_read:
+        assert received == message + END_OF_STREAM
+    else:
+        assert len(received) < len(message)
+        assert message.startswith(received)

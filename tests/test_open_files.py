@@ -15,13 +15,13 @@ class Limits:
 
     def __init__(self, soft: int, hard: int) -> None:
         self.now = (soft, hard)
-        self.refuses = False
+        self.allows = 10**9  # more is refused, whatever `hard` says
 
     def get(self, _: int) -> tuple[int, int]:
         return self.now
 
     def set(self, _: int, limits: tuple[int, int]) -> None:
-        if self.refuses:
+        if limits[0] > self.allows:
             raise ValueError("not allowed")
         self.now = limits
 
@@ -57,9 +57,16 @@ def test_the_limit_is_raised(
     assert caplog.messages == []
 
 
+def test_a_system_that_allows_less_than_it_says(limits: Limits) -> None:
+    """As macOS does: as much as it takes is taken, by halves."""
+    limits.now, limits.allows = (256, NO_LIMIT), 10_240
+    allow_open_files(max_calls=500)
+    assert limits.now == (8192, NO_LIMIT)
+
+
 def test_a_limit_that_is_too_low_is_told(limits: Limits, caplog: pytest.LogCaptureFixture) -> None:
     """The operator learns which limit it is, and what would be enough."""
-    limits.refuses = True
+    limits.allows = 1024
     allow_open_files(max_calls=500)
     assert limits.now == (1024, 8192)
     assert caplog.messages == ["1024 open files are allowed (ulimit -n); 500 calls may need 1564"]

@@ -7,7 +7,7 @@ somebody waits for is delayed by no look that has not begun. Among the rest the 
 first, which is fair between calls.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from enum import Enum
 from itertools import count
@@ -86,10 +86,9 @@ class Pool:
             del self._queue[request.owner]
         return batch
 
-    def push_back(self, requests: Iterable[Request]) -> None:
-        """Queue requests whose batch has failed, each to be run alone."""
-        for request in requests:
-            self.push(replace(request, alone=True))
+    def has_newer(self, owner: Hashable) -> bool:
+        """Whether the owner waits for another window than one that runs."""
+        return owner in self._queue
 
     def pop_all(self) -> list[Request]:
         """Everything that waits, most urgent first."""
@@ -170,12 +169,13 @@ def answer(pool: Pool, event: ev.BatchDone) -> Iterator[Effect]:
 def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
     """Load the context anew: its memory is in doubt. What ran alone has failed; a batch is tried
     again window by window, lest one that no context can bear fail those of other calls."""
-    if len(pool.running[event.context]) > 1:
-        unwanted = pool.unwanted[event.context]
-        requests = pool.running.pop(event.context)
-        pool.push_back(request for request in requests if request.owner not in unwanted)
-    else:
-        yield from _answers(pool, event)
+    requests, unwanted = pool.running.pop(event.context), pool.unwanted[event.context]
+    for request in requests:
+        is_wanted = request.owner not in unwanted and not pool.has_newer(request.owner)
+        if len(requests) > 1 and is_wanted:
+            pool.push(replace(request, alone=True))
+        else:
+            yield ev.Answer(request, None, event.error)
     pool.workers[event.context] = Worker.LOADING
     yield ev.LoadContext(event.context)
     yield from dispatch(pool)

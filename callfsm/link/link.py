@@ -116,6 +116,12 @@ def rest(link: Link, _: Event) -> Iterator[Effect]:
     yield ev.Disconnect(bye=False)
 
 
+def start_over(link: Link, _: ev.RetryDue) -> Iterator[Effect]:
+    """Who wants it next has all attempts again."""
+    link.attempts = 0
+    yield from ()
+
+
 def deliver_rest(link: Link, _: ev.Close) -> Iterator[Effect]:
     link.closing = True
     yield SetTimer(OVERDUE, CLOSE_OVERDUE_S, ev.CloseOverdue())

@@ -37,6 +37,7 @@ ROWS: tuple[RowOf[Link], ...] = (
         "waiting",
         ev.RetryDue,
         "disconnected",
+        do.start_over,
         when=do.asked_in_vain,
         note="until a call wants it",
     ),

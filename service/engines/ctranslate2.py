@@ -89,16 +89,16 @@ class CTranslate2Engine:
         self.close()
         if not (self.directory / "model.bin").is_file():
             raise EngineError(f"there is no CTranslate2 model in {self.directory}")
+        vocabulary = read_vocabulary(self.directory / "tokenizer.json")
         try:
-            self._load_on(self._device)
+            self._load_on(self._device, vocabulary)
         except EngineError as error:
             if self._device == "cpu":
                 raise
             warn_of_gpu(self._device_index, str(error))
-            self._load_on("cpu")
+            self._load_on("cpu", vocabulary)
 
-    def _load_on(self, device: Device) -> None:
-        vocabulary = read_vocabulary(self.directory / "tokenizer.json")
+    def _load_on(self, device: Device, vocabulary: Vocabulary) -> None:
         model = self._open_model(self.directory, device, self._device_index, self._threads)
         prompt = vocabulary.prompt(self._language, multilingual=model.multilingual)
         self._loaded = model, vocabulary, prompt

@@ -1,7 +1,7 @@
 // What /calls and /metrics say, twice a second: a row for each call, a count on each state.
 "use strict";
 
-const EVERY_MS = 500;
+const EVERY_MS = 500, PATIENCE_MS = 5000;
 const SVG = "http://www.w3.org/2000/svg";
 
 // Figures of the header: name, metric, unit, and whether anything above zero is bad.
@@ -102,7 +102,7 @@ function drawn(name, attributes, text = "") {
 }
 
 async function fetched(path) {
-  const answer = await fetch(path, { cache: "no-store" });
+  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer;
 }
@@ -110,6 +110,7 @@ async function fetched(path) {
 async function refresh() {
   const trouble = document.getElementById("trouble");
   try {
+    if (!document.querySelector("#machine svg")) await showMachine();
     const [calls, metrics] = await Promise.all([fetched("calls"), fetched("metrics")]);
     const now = await calls.json();
     showFigures(samples(await metrics.text()));
@@ -122,12 +123,18 @@ async function refresh() {
   }
 }
 
-async function main() {
+async function showMachine() {
   const diagram = await (await fetched("call.svg")).text();
   const parsed = new DOMParser().parseFromString(diagram, "image/svg+xml");
-  document.getElementById("machine").append(document.importNode(parsed.documentElement, true));
-  document.querySelector("tbody").addEventListener("click", (event) => {
-    const id = Number(event.target.closest("tr").dataset.call);
+  document.getElementById("machine").replaceChildren(document.importNode(parsed.documentElement, true));
+}
+
+async function main() {
+  // Not "click": the row that was pressed may be replaced before it is let go.
+  document.querySelector("tbody").addEventListener("pointerdown", (event) => {
+    const row = event.target.closest("tr");
+    if (!row) return;
+    const id = Number(row.dataset.call);
     chosen = chosen === id ? null : id;
     refresh();
   });

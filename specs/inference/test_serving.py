@@ -185,10 +185,21 @@ def test_failed_batch_and_a_newer_window() -> None:
     waiting = (submitted(call) for call in (1, 2, 3))
     newer = request(3, window=2, due_s=0.5)
     pool = serving(batch=2).after(*waiting, batch_done(0), withdrawn(3), ev.Submitted(newer))
-    pool.after(batch_failed(0))
+    pool.when(batch_failed(0)).then("serving", Answer(request(3), None, "aborted"), LoadContext(0))
     assert pool.when(ev.ContextReady(0)).the(RunBatch).requests == (newer,)
     pool.when(batch_done(0))
     assert pool.the(RunBatch).requests == (replace(request(2), alone=True),)
+
+
+def test_failed_batch_and_a_window_that_has_grown() -> None:
+    """Nor one that had begun in the moment in which its call asked for a longer one."""
+    waiting = (submitted(call) for call in (1, 2, 3))
+    longer = request(3, window=2)
+    pool = serving(batch=2).after(*waiting, batch_done(0), ev.Submitted(longer))
+    pool.when(batch_failed(0)).then("serving", Answer(request(3), None, "aborted"), LoadContext(0))
+    assert pool.when(ev.ContextReady(0)).the(RunBatch).requests == (longer,)
+    apart = (replace(request(2), alone=True),)
+    assert pool.when(batch_done(0)).the(RunBatch).requests == apart
 
 
 def test_failed_context_gets_no_work() -> None:

@@ -1,9 +1,9 @@
 """waiting: the peer is away; the next attempt is on the clock."""
 
-from callfsm.fsm.table import Event, Policy, SetTimer
+from callfsm.fsm.table import CancelTimer, Event, Policy, SetTimer
 from callfsm.link import events as ev
 from callfsm.link.events import Connect, Disconnect, LinkClosed, Undelivered
-from callfsm.link.link import OVERDUE
+from callfsm.link.link import OVERDUE, RETRY
 from specs.link.scenes import HELLO, waiting
 from specs.policies import every_other_event
 
@@ -20,6 +20,8 @@ def test_nobody_wants_it() -> None:
         link.after(ev.RetryDue(), ev.ConnectFailed())
     link.when(ev.RetryDue()).then("disconnected")
     link.when(ev.Open()).then("connecting", Connect())
+    link.when(ev.ConnectFailed())
+    link.then("waiting", CancelTimer, Disconnect, SetTimer(RETRY, 0.2, ev.RetryDue()))
 
 
 def test_text_is_not_given_up() -> None:
