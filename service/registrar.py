@@ -7,9 +7,8 @@ from collections.abc import Callable
 import gevent
 from gevent import socket
 
-from callfsm.errors import ProtocolError
+from callfsm.errors import ConfigError, ProtocolError
 from callfsm.runtimes.gevent import let_hub_look
-from service.errors import PortTakenError
 from service.metrics import Metrics
 from service.wire import Bye, Register, parse_datagram
 
@@ -32,7 +31,7 @@ def is_listening(address: tuple[str, int]) -> bool:
 class Registrar:
     """Listens for REGISTER and BYE. Binds at once, so that a taken port fails the start.
 
-    Raises PortTakenError when the address cannot be bound.
+    Raises ConfigError when the address cannot be bound.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Registrar:
             self._socket.bind(address)
         except OSError as error:
             self._socket.close()
-            raise PortTakenError(
+            raise ConfigError(
                 f"cannot listen on UDP {address[0]}:{address[1]}: {error.strerror}"
             ) from error
 

@@ -8,8 +8,8 @@ from gevent import socket
 from gevent.pywsgi import WSGIServer
 from prometheus_client import make_wsgi_app
 
+from callfsm.errors import ConfigError
 from callfsm.words import as_text
-from service.errors import PortTakenError
 from service.metrics import Metrics
 from service.page import page_files
 from service.session import CallSession
@@ -22,7 +22,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class Web:
-    """A small WSGI server on the hub. Raises PortTakenError when the address cannot be bound."""
+    """A small WSGI server on the hub. Raises ConfigError when the address cannot be bound."""
 
     def __init__(
         self, address: tuple[str, int], switchboard: Switchboard, metrics: Metrics
@@ -37,7 +37,7 @@ class Web:
             listener.listen()
         except OSError as error:
             listener.close()
-            raise PortTakenError(
+            raise ConfigError(
                 f"cannot listen on TCP {address[0]}:{address[1]}: {error.strerror}"
             ) from error
         self.port: int = listener.getsockname()[1]

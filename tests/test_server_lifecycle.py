@@ -17,6 +17,7 @@ from gevent.pool import Group
 from raw_peer import RawPeer
 from server_fixture import (
     PATIENCE_S,
+    House,
     Script,
     eventually,
     said,
@@ -253,16 +254,21 @@ def test_a_caller_who_talks_on_does_not_hold_up_the_stop(tmp_path: Path) -> None
         assert peer.ended
 
 
+def hold_a_window(house: House, peer: RawPeer) -> None:
+    """Call 7 has said five words and its end; an engine has its window, and keeps it."""
+    house.script.hold()
+    peer.begin()
+    peer.send_audio(speech(7, 5), 320)
+    peer.send_end()
+    eventually(lambda: house.state(7) == "inferring", "inferring")
+
+
 def test_a_call_that_cannot_finish_is_named_and_left(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An engine that hangs does not keep the service from stopping."""
     with serving(tmp_path, drain_s=0.05) as house, house.peer(7) as peer:
-        house.script.hold()
-        peer.begin()
-        peer.send_audio(speech(7, 5), 320)
-        peer.send_end()
-        eventually(lambda: house.state(7) == "inferring", "inferring")
+        hold_a_window(house, peer)
         house.server.stop()
         assert "call 7: not finished in 0 s" in caplog.messages
     assert status(house.settings.database) == "stopped"
@@ -273,11 +279,7 @@ def test_a_call_that_finishes_late_still_speaks(
 ) -> None:
     """What was being transcribed when the time was over goes to LLaMA, too, not only to disk."""
     with serving(tmp_path, drain_s=0.2) as house, house.peer(7) as peer:
-        house.script.hold()
-        peer.begin()
-        peer.send_audio(speech(7, 5), 320)
-        peer.send_end()
-        eventually(lambda: house.state(7) == "inferring", "inferring")
+        hold_a_window(house, peer)
         stopping = gevent.spawn(house.server.stop)
         eventually(lambda: "call 7: not finished in 0 s" in caplog.messages, "the end of its time")
         house.script.let_all()
