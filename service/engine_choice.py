@@ -21,14 +21,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """An engine by its name, what makes one, how many windows it takes at once, its weights, and
-    whether a GPU is to compute."""
+    """An engine by its name, what makes one, how many windows it takes at once, and how many
+    contexts there are to be, each with an engine of its own."""
 
     name: str
     make: Callable[[], Engine]
-    max_batch: int
-    weights_bytes: int = 0
-    on_gpu: bool = False
+    max_batch: int = 1
+    contexts: int = 1
 
     def loaded(self) -> Engine:
         """One that is ready. Raises EngineError."""
@@ -75,9 +74,8 @@ def _whispercpp(settings: Settings, model: str) -> EngineChoice:
         gpu=GpuSettings(settings.gpu, settings.gpu_device, settings.flash_attention),
         full_context=settings.mode == "chunk",
     )
-    return EngineChoice(
-        "whispercpp", make, WhisperCppEngine.max_batch, size_of(weights), settings.expects_gpu()
-    )
+    contexts = settings.context_count(size_of(weights), on_gpu=settings.expects_gpu())
+    return EngineChoice("whispercpp", make, WhisperCppEngine.max_batch, contexts)
 
 
 def _ctranslate2(settings: Settings, directory: Path) -> EngineChoice:
@@ -98,9 +96,8 @@ def _ctranslate2(settings: Settings, directory: Path) -> EngineChoice:
         device="cuda" if on_gpu else "cpu",
         device_index=settings.gpu_device,
     )
-    return EngineChoice(
-        "ctranslate2", make, CTranslate2Engine.max_batch, size_of(directory), on_gpu
-    )
+    contexts = settings.context_count(size_of(directory), on_gpu=on_gpu)
+    return EngineChoice("ctranslate2", make, CTranslate2Engine.max_batch, contexts)
 
 
 def _is_installed() -> bool:

@@ -41,14 +41,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             )
         model = settings.model or store.read_config("whisper_model_path") or DEFAULT_MODEL
         engine = choose_engine(settings, model)
-        server = Server(
-            settings,
-            engine.make,
-            store,
-            engine.max_batch,
-            engine.weights_bytes,
-            on_gpu=engine.on_gpu,
-        )
+        server = Server(settings, engine, store)
         server.metrics.engine.info({"name": engine.name, "model": model})
         _warn_of_http_port(settings)
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -65,7 +58,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         f"audio {settings.host}:{settings.audio_base_port}+call, "
         f"LLaMA {settings.llama_host}:{settings.llama_port}, "
         + (f"http {settings.host}:{ports.http}, " if ports.http else "")
-        + f"model {model}, engine {engine.name}, contexts {server.contexts}, "
+        + f"model {model}, engine {engine.name}, contexts {engine.contexts}, "
         f"mode {settings.mode}"
     )
     server.run()

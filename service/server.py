@@ -23,10 +23,10 @@ from callfsm.errors import CallfsmError
 from callfsm.fsm.actor import Actor
 from callfsm.fsm.table import Event
 from callfsm.inference.admission import Refusal
-from callfsm.inference.engine import Engine
 from callfsm.runtimes.gevent import GeventRuntime
 from service.beat import Beat
 from service.discovery import Discovery
+from service.engine_choice import EngineChoice
 from service.hub_watch import HubWatch
 from service.inference import InferenceService
 from service.llama import LlamaLink
@@ -56,31 +56,19 @@ class Ports:
 class Server:
     """Everything, wired. Raises CallfsmError from `start` when it cannot run as set."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        make_engine: Callable[[], Engine],
-        store: Store,
-        max_batch: int = 1,
-        weights_bytes: int = 0,
-        *,
-        on_gpu: bool | None = None,
-    ) -> None:
-        """`max_batch` windows are given to an engine at once, if so many wait; its weights take
-        `weights_bytes` in each context. `on_gpu`: whether a GPU computes (None: as set)."""
+    def __init__(self, settings: Settings, engine: EngineChoice, store: Store) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.store = store
         self.metrics.watch_store(store)
         self._runtime = GeventRuntime()
         self._runtime.dead_letters.observers.append(self._count_dead_letter)
-        self.contexts = settings.context_count(weights_bytes, on_gpu=on_gpu)
         self._inference = InferenceService(
-            make_engine,
-            self.contexts,
+            engine.make,
+            engine.contexts,
             self._runtime,
             self.metrics,
-            max_batch,
+            engine.max_batch,
             failed=self._inference_failed,
         )
         self.switchboard = Switchboard(

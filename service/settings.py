@@ -128,14 +128,13 @@ class Settings(BaseModel):
             idle_s=self.idle_s,
         )
 
-    def context_count(self, weights_bytes: int = 0, *, on_gpu: bool | None = None) -> int:
+    def context_count(self, weights_bytes: int, *, on_gpu: bool) -> int:
         """`contexts`, with "auto" as one per core: two contexts of one thread each do more than
         one of two threads (FACTS: 1.4 to 1.9 times). A GPU is one device and takes one context.
-        With the size of the weights, never more than fit into memory. `on_gpu` is what the engine
-        knows (None: as `expects_gpu`)."""
+        Never more than fit into memory, with the weights in each."""
         if self.contexts != "auto":
             return self.contexts
-        if self.mode == "chunk" or (self.expects_gpu() if on_gpu is None else on_gpu):
+        if self.mode == "chunk" or on_gpu:
             return 1
         return contexts_that_fit(available_cores(), weights_bytes, available_memory())
 

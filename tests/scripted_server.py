@@ -28,8 +28,9 @@ def main(settings: str, load_waits_for: str | None = None) -> None:
             time.sleep(0.01)
         return make_engine()
 
-    def choose(_: Settings, __: str) -> EngineChoice:
-        return EngineChoice("scripted", make_slow_engine if load_waits_for else make_engine, 1)
+    def choose(settings: Settings, _: str) -> EngineChoice:
+        make = make_slow_engine if load_waits_for else make_engine
+        return EngineChoice("scripted", make, contexts=settings.context_count(0, on_gpu=False))
 
     with patch.object(serve, "choose_engine", choose):
         serve.serve(load_settings(json.loads(settings)), lambda line: print(line, flush=True))

@@ -24,6 +24,7 @@ from callfsm.call.settings import CallSettings
 from callfsm.errors import EngineError
 from callfsm.inference.engine import AudioWindow, Engine, Transcript
 from callfsm.words import Word
+from service.engine_choice import EngineChoice
 from service.peers.caller import Caller, CallerSettings
 from service.peers.ports import free_base_port
 from service.peers.sink import Sink
@@ -212,6 +213,7 @@ def serving(
     folder: Path,
     script: Script | None = None,
     make_engine: Callable[[], Engine] | None = None,
+    contexts: int = 2,
     **settings: Any,
 ) -> Iterator[House]:
     """A server on free ports with its database in `folder`, stopped in order at the end.
@@ -227,12 +229,12 @@ def serving(
         "audio_base_port": free_base_port(16),
         "llama_port": sink.port,
         "database": folder / "whisper_talk.db",
-        "contexts": 2,
         "detector": "webrtc",  # the speech of these tests is loud noise
     }
     with gevent.Timeout(3 * PATIENCE_S):
         parsed = QuickSettings(**(chosen | settings))
-        server = Server(parsed, make_engine or script.make_engine, Store(parsed.database))
+        engine = EngineChoice("scripted", make_engine or script.make_engine, contexts=contexts)
+        server = Server(parsed, engine, Store(parsed.database))
         ports = server.start()
         try:
             yield House(server, sink, script, parsed, ports.udp, ports.http)

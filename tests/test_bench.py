@@ -290,8 +290,8 @@ class TestWays:
 
     def test_the_baseline_is_one_context_of_whole_chunks(self) -> None:
         """In this process as in the server."""
-        baseline = Server().settings(baseline=True)
-        assert (baseline.mode, baseline.context_count()) == ("chunk", 1)
+        assert Server().settings(baseline=True).mode == "chunk"
+        assert Server().choice(baseline=True).contexts == 1
         assert Server().settings().mode == "stream"
 
 
@@ -470,7 +470,7 @@ class TestContention:
 
     def test_windows_of_several_callers_wait_for_one_context(self) -> None:
         """Through the real inference actor, with an engine that says nothing."""
-        with PoolUnderTest(EngineChoice("scripted", ScriptedEngine, 1), 1) as pool:
+        with PoolUnderTest(EngineChoice("scripted", ScriptedEngine), 1) as pool:
             run = pool.saturated(2, 0.05, [SECOND])
         assert len(run.turnarounds) >= 2
 

@@ -413,24 +413,20 @@ def test_auto_takes_what_is_fastest_here(given: dict[str, Any], name: str, batch
 
 @pytest.mark.usefixtures("weights")
 @pytest.mark.parametrize(
-    ("given", "cuda", "on_gpu"),
+    ("given", "cuda", "contexts"),
     [
-        ({}, True, True),
-        ({}, False, False),
-        ({"gpu": "off"}, True, False),
-        ({"engine": "ctranslate2", "gpu": "on"}, False, False),
+        ({}, True, 1),
+        ({}, False, available_cores()),
+        ({"gpu": "off"}, True, available_cores()),
+        ({"engine": "ctranslate2", "gpu": "on"}, False, available_cores()),
     ],
 )
 def test_one_context_for_a_gpu_that_ctranslate2_finds(
-    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], cuda: bool, on_gpu: bool
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], cuda: bool, contexts: int
 ) -> None:
     """Each more would need its own copy of the weights there; a core has a context of its own."""
     monkeypatch.setattr(native, "finds_gpu", lambda: cuda)
-    settings = load_settings(given)
-    choice = choose_engine(settings, "any")
-    assert choice.on_gpu is on_gpu
-    contexts = 1 if on_gpu else available_cores()
-    assert settings.context_count(on_gpu=choice.on_gpu) == contexts
+    assert choose_engine(load_settings(given), "any").contexts == contexts
 
 
 @pytest.mark.parametrize(

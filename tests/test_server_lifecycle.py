@@ -29,6 +29,7 @@ from server_fixture import (
 from callfsm.errors import CallfsmError, ConfigError
 from callfsm.inference.admission import Refusal
 from service import engine_choice
+from service.engine_choice import EngineChoice
 from service.metrics import Metrics
 from service.peers.ports import free_base_port
 from service.peers.sink import Sink
@@ -63,14 +64,18 @@ def free_udp_port() -> int:
         return int(taken.getsockname()[1])
 
 
+def scripted(script: Script, *, contexts: int) -> EngineChoice:
+    return EngineChoice("scripted", script.make_engine, contexts=contexts)
+
+
 # ---------------------------------------------------------------- start
 def test_the_status_goes_from_starting_to_running_to_stopped(tmp_path: Path) -> None:
     """Other programs read in the database how the service is; at the end the engines are freed."""
     script = Script()
     script.may_load.clear()
     database = tmp_path / "whisper_talk.db"
-    settings = load_settings({"udp_port": 0, "database": database, "contexts": 2})
-    server = Server(settings, script.make_engine, Store(database))
+    settings = load_settings({"udp_port": 0, "database": database})
+    server = Server(settings, scripted(script, contexts=2), Store(database))
     starting = gevent.spawn(server.start)
     eventually(lambda: script.loads == 2, "loading")
     assert status(database) == "starting"
@@ -106,9 +111,9 @@ def test_a_start_that_fails_gives_its_ports_back(tmp_path: Path) -> None:
     script = Script(fail_loads={1, 2})
     udp_port = free_udp_port()
     database = tmp_path / "whisper_talk.db"
-    settings = load_settings({"udp_port": udp_port, "database": database, "contexts": 2})
+    settings = load_settings({"udp_port": udp_port, "database": database})
     with pytest.raises(CallfsmError, match="cannot load"):
-        Server(settings, script.make_engine, Store(database)).start()
+        Server(settings, scripted(script, contexts=2), Store(database)).start()
     Registrar(("127.0.0.1", udp_port), 9001, lambda message: None, Metrics()).stop()
 
 
@@ -117,8 +122,8 @@ def test_a_start_never_hangs_on_an_engine_that_fails(tmp_path: Path, error: Exce
     """In whatever way loading fails, start says so."""
     script = Script(fail_loads={1}, load_error=error)
     database = tmp_path / "whisper_talk.db"
-    settings = load_settings({"udp_port": 0, "database": database, "contexts": 1})
-    server = Server(settings, script.make_engine, Store(database))
+    settings = load_settings({"udp_port": 0, "database": database})
+    server = Server(settings, scripted(script, contexts=1), Store(database))
     with gevent.Timeout(PATIENCE_S), pytest.raises(CallfsmError, match="no memory"):
         server.start()
 

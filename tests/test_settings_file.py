@@ -126,7 +126,8 @@ def test_auto_is_a_context_per_core_and_the_field_s_way_is_one_with_all(
     """`--contexts auto` and the roll-back `--mode chunk` choose what they say; options override."""
     monkeypatch.setattr("service.settings.has_metal", lambda: False)
     settings = load_settings(given)
-    assert (settings.context_count(), settings.thread_count()) == (contexts, threads)
+    count = settings.context_count(0, on_gpu=settings.expects_gpu())
+    assert (count, settings.thread_count()) == (contexts, threads)
 
 
 def test_mode_chunk_takes_no_looks_ahead() -> None:
@@ -137,5 +138,6 @@ def test_mode_chunk_takes_no_looks_ahead() -> None:
 def test_one_context_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a Mac with Metal one context has the GPU to itself, unless the GPU is turned off."""
     monkeypatch.setattr("service.settings.has_metal", lambda: True)
-    assert load_settings({}).context_count() == 1
-    assert load_settings({"gpu": "off"}).context_count() == available_cores()
+    for given, contexts in (({}, 1), ({"gpu": "off"}, available_cores())):
+        settings = load_settings(given)
+        assert settings.context_count(0, on_gpu=settings.expects_gpu()) == contexts

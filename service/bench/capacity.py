@@ -187,10 +187,9 @@ def _side(
         return probe.is_borne(wer_alone)
 
     capacity = largest(bears, start, most)
-    settings = server.settings(baseline=way.is_baseline)
-    contexts = 1 if way.is_baseline else settings.context_count()
+    engine = server.choice(baseline=way.is_baseline)
     windows = five_second_windows(24, seed=1)
-    with PoolUnderTest(server.choice(baseline=way.is_baseline), contexts) as pool:
+    with PoolUnderTest(engine, engine.contexts) as pool:
         run = pool.saturated(SATURATED_CALLS, SATURATED_S, windows)
     return Side(alone, probes, capacity, run.windows_per_s)
 

@@ -80,7 +80,7 @@ def measure(seconds: float, server: Server, *, seed: int) -> Contention:
     """2, 4 and 8 calls for `seconds` each, on one context and then on the pool."""
     windows = five_second_windows(WINDOWS, seed)
     engine = server.choice()
-    contexts = max(2, server.settings().context_count())
+    contexts = max(2, engine.contexts)
     runs = {}
     for count in (1, contexts):
         status = Console(stderr=True).status(f"{count} contexts, {CALLS} calls")

@@ -144,7 +144,8 @@ def print_table(overhead: Overhead) -> None:
 
 def _bare_cpu_s(windows: Sequence[AudioWindow], server: Server) -> float:
     """Processor seconds for the windows, one engine a thread, none loaded in that time."""
-    engines = [server.choice().loaded() for _ in range(server.settings().context_count())]
+    choice = server.choice()
+    engines = [choice.loaded() for _ in range(choice.contexts)]
     with (
         Console(stderr=True).status(f"{len(windows)} windows in the bare engine"),
         ThreadPoolExecutor(len(engines)) as threads,
