@@ -18,6 +18,7 @@ class Call:
         "id",
         "load",
         "look_cost",
+        "mean_load",
         "merger",
         "reading_paused",
         "settings",
@@ -40,6 +41,7 @@ class Call:
         self.end_reason: EndReason | None = None  # the audio is over
         self.reading_paused = False
         self.load = 1.0  # of the inference contexts, when audio last arrived
+        self.mean_load = 1.0  # the same, of the last LOAD_MEAN_S of audio or so
         self.look_cost = 0.0  # seconds that a second of the last look took
         self.within_chunk = False  # more audio is about to come
         self.window: Window | None = None  # taken, and not transcribed yet

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call import effects as ask
 from callfsm.call import events as ev
 from callfsm.call.call import Call
 from callfsm.call.segmenter import Cut
+from callfsm.call.settings import LOAD_MEAN_S
 from callfsm.call.windows import Window
 from callfsm.fsm.table import CancelTimer, Effect, Event, Raise, SetTimer
 from callfsm.words import Word, shifted
@@ -91,7 +93,9 @@ def hear_while_busy(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
 
 
 def _append(call: Call, event: ev.AudioReceived) -> None:
-    call.windows.limit_context(call.settings.windows.context_at_s(event.load))
+    share = min(1.0, len(event.samples) / SAMPLE_RATE_HZ / LOAD_MEAN_S)
+    call.mean_load += share * (event.load - call.mean_load)
+    call.windows.limit_context(call.settings.windows.context_at_s(call.mean_load))
     call.windows.append(event.samples)
     if event.chunk_s:
         call.windows.end_chunk(event.chunk_s)

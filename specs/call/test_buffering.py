@@ -107,6 +107,17 @@ def test_context_under_load() -> None:
     assert lengths_s == [13.0, 9.0]
 
 
+def test_a_moment_without_time_to_spare() -> None:
+    """One window that waits takes no context away, which would be gone for good."""
+    talk = WindowSettings(window_s=5.0, context_s=15.0, context_busy_s=6.0)
+    call = buffering(talk).after(heard(5.0, load=0.0), done(1, ""))
+    for number in (2, 3):
+        call.after(heard(4.0, load=0.0), done(number, ""))
+    call.after(heard(0.1, load=1.0)).when(heard(3.9, load=0.0))
+    window = call.the(Transcribe).window
+    assert (window.start_s, window.end_s) == (4.0, 17.0)
+
+
 @pytest.mark.parametrize("order", [lambda *both: both, lambda *both: both[::-1]])
 def test_slow_looks_hear_less(order: Callable[..., tuple[ev.Event, ...]]) -> None:
     """Where a look took long, the next hears less of what was said before: what takes 0.4 s."""
