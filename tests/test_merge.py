@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callfsm.call.full_band import FullBandClip
-from callfsm.call.merge import QUIET_S, Merger, agreed, align, normalized
+from callfsm.call.merge import Merger, agreed, align, normalized
 from callfsm.call.segmenter import Cut, Segmenter, Span
 from callfsm.call.settings import WindowSettings
 from callfsm.call.windows import Window
@@ -55,7 +55,7 @@ class Listener:
         for frame in range(int(words[-1].end_s / 0.02) + 20):
             at_s = (frame + 0.5) * 0.02
             spans.append(segmenter.hear(any(w.start_s <= at_s <= w.end_s for w in words)))
-            if segmenter.unseen_s() >= 0.5 and self.noise.random() < self.looks:
+            if segmenter.is_look_due(0.5) and self.noise.random() < self.looks:
                 spans.append(segmenter.look())
         spans.append(segmenter.flush(Cut.END))
         found = [span for span in spans if span is not None]
@@ -73,9 +73,9 @@ class Listener:
                 heard.append(self._at(word.text, word, window, heard))
             elif inside_s >= UNHEARD_S and (text := self._piece_of(word, window)):
                 heard.append(self._at(text, word, window, heard))
-        if window.cut is Cut.EAGER and heard and self.noise.random() < 0.3:
+        if window.cut.is_look and heard and self.noise.random() < 0.3:
             last = heard.pop()
-            text = "unstable" if window.quiet_s < QUIET_S else f"unstable{window.number}"
+            text = "unstable" if window.cut is Cut.EAGER else f"unstable{window.number}"
             heard.append(Word(text, last.start_s, last.end_s, probability=0.5))
         return tuple(heard)
 
@@ -105,7 +105,7 @@ def merged(listener: Listener, words: tuple[Word, ...]) -> str:
     text: list[Word] = []
     for window in listener.windows(words):
         text += merger.merge(window, listener.hear(window, words))
-        if not (window.cut.in_speech or window.cut is Cut.EAGER):
+        if not (window.cut.in_speech or window.cut.is_look):
             assert merger.held == ()
     assert merger.failures == 0
     return as_text((*text, *merger.settle()))
@@ -322,7 +322,7 @@ def test_a_look_that_repeats_itself_is_not_believed(
     """A decoder that does not stop says a word again and again: two looks can agree on that."""
     for end_s in (1.6, 1.8):
         looked = at(0.2, "no no no", 0.3)
-        assert merger.merge(window(0.0, end_s, Cut.EAGER, quiet_s=0.1), looked) == ()
+        assert merger.merge(window(0.0, end_s, Cut.HUSH, quiet_s=0.1), looked) == ()
     assert as_text(merger.merge(window(0.0, 2.0, Cut.PAUSE), at(0.2, in_the_end, 0.3))) == text
 
 
@@ -449,7 +449,7 @@ def test_a_first_word_that_is_sure_needs_one_look(
 def test_the_last_word_is_complete_where_it_is_quiet(merger: Merger) -> None:
     """A tenth of a second without speech: no word goes on after that."""
     merger.merge(window(0.0, 1.2, Cut.EAGER), at(0.2, "please wait"))
-    new = merger.merge(window(0.0, 1.4, Cut.EAGER, quiet_s=0.1), at(0.2, "please wait"))
+    new = merger.merge(window(0.0, 1.4, Cut.HUSH, quiet_s=0.1), at(0.2, "please wait"))
     assert as_text(new) == "please wait"
 
 

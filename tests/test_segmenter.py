@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from math import inf
 
 import pytest
 from hypothesis import example, given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from callfsm.call.segmenter import ONSET_FRAMES, TAIL_FRAMES, Cut, Segmenter, Span
 from callfsm.call.settings import WindowSettings
-from callfsm.call.speech import FRAME_SAMPLES
+from callfsm.call.speech import FRAME_S, FRAME_SAMPLES
 
 DEFAULT = WindowSettings(context_s=0.0)
 LEAD_IN = 15  # frames: 0.3 s
@@ -41,6 +42,12 @@ def span(
     quiet = TAIL_FRAMES if quiet is None and cut is Cut.PAUSE else quiet or 0
     start, end, fresh, quiet = (frame * FRAME_SAMPLES for frame in (start, end, fresh, quiet))
     return Span(start, end, cut, overlaps, fresh, quiet, young)
+
+
+def unseen_s(segmenter: Segmenter) -> float:
+    """The longest step between looks at which one is due."""
+    steps_s = [frames * FRAME_S for frames in range(300)]
+    return max((step_s for step_s in steps_s if segmenter.is_look_due(step_s)), default=0.0)
 
 
 @pytest.fixture
@@ -138,31 +145,73 @@ def test_a_look_cuts_nothing(segmenter: Segmenter) -> None:
     assert heard(segmenter, 100) == [span(0, WINDOW, Cut.FULL)]
 
 
-def test_a_look_tells_how_long_it_has_been_quiet(segmenter: Segmenter) -> None:
-    """What is silent at its end, and not yet a pause, may be the end of the last word."""
-    heard(segmenter, 100, 6)
-    assert segmenter.look() == span(0, 106, Cut.EAGER, quiet=6)
+def test_a_look_in_a_hush_tells_how_long_it_has_been_quiet(segmenter: Segmenter) -> None:
+    """After a tenth of a second of silence, not yet a pause, it may be all of the speech."""
+    heard(segmenter, 100, 4)
+    assert segmenter.look() == span(0, 104, Cut.EAGER, quiet=4)
+    heard(segmenter, 0, 1)
+    assert segmenter.look() == span(0, 105, Cut.HUSH, quiet=5)
 
 
-def test_unseen_speech_counts_from_the_last_look_or_cut(segmenter: Segmenter) -> None:
+def test_a_look_in_a_hush_is_not_young() -> None:
+    """It hears all of the context: it may be the last one."""
+    segmenter = Segmenter(WindowSettings(context_s=15.0, context_busy_s=6.0))
+    heard(segmenter, 200, 15)
+    heard(segmenter, 100, 15)
+    heard(segmenter, 40, 5)
+    assert segmenter.look() == span(0, 375, Cut.HUSH, fresh=325, quiet=5)
+
+
+def test_new_speech_counts_from_the_last_look_or_cut(segmenter: Segmenter) -> None:
     """The seconds that a look would show for the first time."""
-    assert segmenter.unseen_s() == 0.0
+    assert not segmenter.is_look_due(0.0)
     heard(segmenter, 60)
-    assert segmenter.unseen_s() == pytest.approx(1.0)
+    assert unseen_s(segmenter) == pytest.approx(1.0)
     segmenter.look()
     heard(segmenter, 25)
-    assert segmenter.unseen_s() == pytest.approx(0.5)
+    assert unseen_s(segmenter) == pytest.approx(0.5)
     heard(segmenter, WINDOW - 85 + 10)
-    assert segmenter.unseen_s() == pytest.approx(0.2)
+    assert unseen_s(segmenter) == pytest.approx(0.2)
+
+
+def test_one_look_in_a_hush_is_due(segmenter: Segmenter) -> None:
+    """However little is new, and where looks are rare; but not where there are none."""
+    heard(segmenter, 60)
+    segmenter.look()
+    heard(segmenter, 2, 5)
+    assert segmenter.is_look_due(10.0)
+    assert not segmenter.is_look_due(inf)
+    segmenter.look()
+    heard(segmenter, 0, 3)
+    assert not segmenter.is_look_due(0.0)
+
+
+def test_no_look_is_due_before_a_hush(segmenter: Segmenter) -> None:
+    """It would be in the way of the look in the hush."""
+    heard(segmenter, 60, 4)
+    assert not segmenter.is_look_due(0.0)
+
+
+def test_a_window_before_a_pause_hears_what_the_last_look_had_time_for() -> None:
+    """Somebody waits for the words before a pause; for those of a full window less."""
+    segmenter = Segmenter(WindowSettings(context_s=15.0))
+    heard(segmenter, 200, 15)
+    heard(segmenter, 100, 15)
+    heard(segmenter, 100)
+    segmenter.look(6.0)
+    assert heard(segmenter, 60, 15) == [span(210, 500, Cut.PAUSE, fresh=325)]
+    heard(segmenter, 20)
+    segmenter.look(6.0)
+    assert heard(segmenter, 240) == [span(0, 750, Cut.FULL, fresh=500)]
 
 
 def test_a_fifth_of_a_second_by_itself_is_no_use() -> None:
     """Without context 0.2 s are not worth a look; what was said 6 s ago is none for a look."""
     segmenter = Segmenter(WindowSettings(context_s=15.0, context_busy_s=6.0))
-    for silence, unseen_s in ((0, 0.0), (30, 0.16), (300, 0.0)):
+    for silence, new_s in ((0, 0.0), (30, 0.16), (300, 0.0)):
         heard(segmenter, 0, silence)
         heard(segmenter, 8)
-        assert segmenter.unseen_s() == pytest.approx(unseen_s)
+        assert unseen_s(segmenter) == pytest.approx(new_s)
         heard(segmenter, 42, PAUSE)
 
 

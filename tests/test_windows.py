@@ -247,9 +247,9 @@ def test_no_speech_is_lost_whatever_happens(
                 buffer.begin()
             case "grow" if buffer.can_grow:
                 windows[-1] = buffer.grow()
-            case "look" if not buffer.has_window and buffer.unseen_s >= 0.2:
+            case "look" if not buffer.has_window and buffer.is_look_due(0.2):
                 windows.append(buffer.take())
-                assert windows[-1].cut is Cut.EAGER
+                assert windows[-1].cut.is_look
             case "end":
                 buffer.end()
                 windows += all_windows(buffer)
@@ -257,7 +257,7 @@ def test_no_speech_is_lost_whatever_happens(
         assert buffer.held_bytes <= (chosen.context_s + chosen.buffer_s + 1.0) * RATE
         assert buffer.heard_s == at / RATE
     assert not buffer.has_speech
-    finals = [window for window in windows if window.cut is not Cut.EAGER]
+    finals = [window for window in windows if not window.cut.is_look]
     assert_all_speech_is_in(finals, [(n, q) for n, q in _joined(runs)])
     for window in windows:
         start = position(window.start_s)
@@ -361,12 +361,29 @@ def test_there_is_nothing_to_take_from_silence(buffer: WindowBuffer) -> None:
 def test_a_look_takes_the_speech_so_far_and_leaves_it(buffer: WindowBuffer) -> None:
     """An eager window starts where the final one will."""
     buffer.append(speech(1.5))
-    assert buffer.unseen_s == pytest.approx(1.3)
+    assert buffer.is_look_due(1.3)
     look = buffer.take()
     buffer.append(np.append(speech(1.0), silence(0.3)))
     final = buffer.take()
     assert (look.cut, final.cut, look.start_s) == (Cut.EAGER, Cut.PAUSE, final.start_s)
     assert (final.samples[: len(look.samples)] == look.samples).all()
+
+
+def test_a_look_in_a_hush_hears_all_that_the_window_would(buffer: WindowBuffer) -> None:
+    """When the pause comes, speech has ended where it had for the look, and the window can go."""
+    buffer.append(np.append(speech(1.5), silence(0.12)))
+    look = buffer.take()
+    assert (look.cut, look.speech_end_s, buffer.hushed_from_s) == (Cut.HUSH, 1.5, None)
+    buffer.append(silence(0.2))
+    assert buffer.hushed_from_s == 1.5
+    buffer.skip()
+    assert (buffer.has_window, buffer.has_speech, buffer.buffered_s) == (False, False, 0.12)
+
+
+def test_speech_that_goes_on_is_no_hush(buffer: WindowBuffer) -> None:
+    """A window that is full ends in mid-speech."""
+    buffer.append(speech(5.0))
+    assert (buffer.has_window, buffer.hushed_from_s) == (True, None)
 
 
 @pytest.mark.parametrize(("telephone_band", "held_bytes"), [(True, 56_000), (False, 160_000)])

@@ -41,7 +41,7 @@ def of_this_window(
 
 def may_try_again(call: Call, event: ev.InferenceFailed) -> bool:
     """A window is tried twice; a look once, since what it saw will be heard again anyway."""
-    if call.window is None or call.window.cut is Cut.EAGER:
+    if call.window is None or call.window.cut.is_look:
         return False
     return of_this_window(call, event) and call.failures == 0
 
@@ -167,12 +167,25 @@ def decide(call: Call) -> Iterator[Effect]:
     elif not call.within_chunk:
         begins_s = windows.young_from_s
         is_first = begins_s is not None and not call.merger.has_committed_since(begins_s)
-        if windows.unseen_s >= settings.look_step_s(call.load, is_first=is_first):
+        if windows.is_look_due(settings.look_step_s(call.load, is_first=is_first)):
             yield Raise(ev.CutDue())
 
 
+def is_heard(call: Call, _: ev.CutDue) -> bool:
+    """The next window ends with the speech that a look in the hush has heard all of."""
+    hushed_from_s = call.windows.hushed_from_s
+    return hushed_from_s is not None and call.merger.has_heard_to(hushed_from_s)
+
+
+def settle_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:
+    """What the look held back is final."""
+    call.windows.skip()
+    yield from _read_on(call)
+    yield from _merged(call.merger.settle())
+
+
 def take_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:
-    look_context_s = call.settings.windows.look_context_s(call.load, call.look_cost)
+    look_context_s = call.settings.windows.look_context_s(call.mean_load, call.look_cost)
     yield from _take(call, call.windows.take(look_context_s))
 
 
@@ -234,6 +247,10 @@ def deduplicate(call: Call, event: ev.InferenceDone) -> Iterator[Effect]:
         yield ask.Note("overlap_failed", f"window {window.number} is forwarded whole")
     if merger.held and not call.draining:
         yield SetTimer(HELD, call.settings.held_words_s, ev.HeldWordsElapsed())
+    yield from _merged(committed)
+
+
+def _merged(committed: tuple[Word, ...]) -> Iterator[Effect]:
     yield Raise(ev.NewText(committed) if committed else ev.NothingNew())
 
 
@@ -251,7 +268,7 @@ def give_up_window(call: Call, event: ev.InferenceFailed | ev.InferenceOverdue) 
     yield from _let_go(call)
     why = event.error if isinstance(event, ev.InferenceFailed) else "no answer in time"
     where = f"{window.start_s:.1f} to {window.end_s:.1f} s"
-    what = "look_failed" if window.cut is Cut.EAGER else "window_lost"
+    what = "look_failed" if window.cut.is_look else "window_lost"
     yield ask.Note(what, f"window {window.number} ({where}): {why}")
     yield ask.AbandonInference(window.number)
     if call.merger.held and not call.draining:  # no window is left that could confirm them

@@ -20,6 +20,7 @@ from typing import NamedTuple, Self, TypeAlias
 from callfsm.call.reheard import heard_again
 from callfsm.call.segmenter import Cut
 from callfsm.call.settings import WindowSettings
+from callfsm.call.speech import FRAME_S
 from callfsm.call.windows import Window
 from callfsm.words import Word
 
@@ -32,7 +33,6 @@ REPEATED = 3  # so often in a row decoders say a word that do not stop: a longer
 LIKELY = 0.5  # what looks with little context must give a word
 SURE, SURE_BEHIND_S = 0.8, 0.1  # so likely twice, a word is as right with less speech after it
 ONCE_BEHIND_S = 0.15  # after a sure word at the beginning of an utterance: it is heard once only
-QUIET_S = 0.1  # after so long without speech no word goes on; the detector itself is 60 ms late
 OUTSIDE_S = 1.0  # word times this far outside their window are no times
 WORDS_A_S = 6  # that are remembered; more are not spoken
 
@@ -92,10 +92,12 @@ class _Heard(NamedTuple):
     start_s: float
     fresh_s: float
     end_s: float
+    hushed_from_s: float | None  # since when nobody spoke, of a look in a hush
 
     @classmethod
     def of(cls, window: Window) -> Self:
-        return cls(window.start_s, window.fresh_s, window.end_s)
+        hushed_from_s = window.speech_end_s if window.cut is Cut.HUSH else None
+        return cls(window.start_s, window.fresh_s, window.end_s, hushed_from_s)
 
 
 class Merger:
@@ -136,6 +138,11 @@ class Merger:
         self.held = fresh[sure:]
         return confirmed + self._commit(fresh[:sure])
 
+    def has_heard_to(self, speech_end_s: float) -> bool:
+        """Whether the last window was a look at all of the speech that ended then."""
+        hushed_from_s = self._before.hushed_from_s if self._before else None
+        return hushed_from_s is not None and abs(hushed_from_s - speech_end_s) < FRAME_S / 2
+
     def has_committed_since(self, at_s: float) -> bool:
         """Whether a committed word ends after that time."""
         return bool(self._committed) and self._committed[-1].end_s > at_s
@@ -152,7 +159,7 @@ class Merger:
         have little context, so only words that are likely count, but for the very first: "The" and
         "the" share its probability.
         """
-        if window.quiet_s >= QUIET_S:
+        if window.cut is Cut.HUSH:
             return agreed(fresh, self.held)
         both = zip(fresh[: agreed(fresh[:-1], self.held)], self.held, strict=False)
         over = [now for now, _ in takewhile(lambda pair: self._is_over(window, *pair), both)]
@@ -171,9 +178,9 @@ class Merger:
     def _final(self, window: Window, fresh: Sequence[Word]) -> int:
         """How many words no later window will hear again; of the first look at a window, which no
         pass before can confirm, those that a full window would commit if it ended here."""
-        if window.cut is Cut.EAGER and self._looked_at(window):
+        if window.cut.is_look and self._looked_at(window):
             return 0
-        if not (window.cut.in_speech or window.cut is Cut.EAGER):
+        if not (window.cut.in_speech or window.cut.is_look):
             return len(fresh)
         again_s = window.end_s - self._settings.overlap_s
         return len(list(takewhile(lambda word: word.end_s <= again_s, fresh)))
@@ -184,7 +191,7 @@ class Merger:
 
     def _give_up(self, window: Window, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Forward the words of a window whole, unless all of it will be heard again anyway."""
-        if window.cut is Cut.EAGER:
+        if window.cut.is_look:
             return ()
         self.failures += 1
         self._before = _Heard.of(window)
@@ -252,7 +259,7 @@ def _sure_at_once(window: Window, fresh: Sequence[Word]) -> int:
 def _undoubted(window: Window, fresh: Sequence[Word], count: int) -> int:
     """How many of the first `count` words of a look come before one that may not last: a doubtful
     one that what follows may explain, or one that stands REPEATED times in a row."""
-    if window.cut is not Cut.EAGER:
+    if not window.cut.is_look:
         return count
     until_s = window.end_s - DOUBT_S
     texts = [normalized(word.text) for word in fresh]

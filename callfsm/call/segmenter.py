@@ -9,8 +9,9 @@ clock and for the end of the call, does.
 from collections import deque
 from dataclasses import dataclass, replace
 from enum import Enum
+from math import inf
 
-from callfsm.call.settings import YOUNG_S, WindowSettings
+from callfsm.call.settings import HUSH_S, YOUNG_S, WindowSettings
 from callfsm.call.speech import FRAME_S, FRAME_SAMPLES
 
 ONSET_FRAMES = 3  # 60 ms of unbroken speech: shorter is a click
@@ -27,12 +28,18 @@ class Cut(Enum):
     OVERFLOW = "overflow"  # the buffer is full: everything is taken
     END = "end"  # the call is over
     EAGER = "eager"  # not an end: a look at speech that goes on
+    HUSH = "hush"  # not an end yet: a look at all of the speech, where it may have paused
     CHUNK = "chunk"  # mode "chunk": the chunk is complete
 
     @property
     def in_speech(self) -> bool:
         """Whether a word may be cut in two here: the next window then overlaps this one."""
         return self in {Cut.FULL, Cut.STALL, Cut.OVERFLOW}
+
+    @property
+    def is_look(self) -> bool:
+        """Whether what is heard here will be heard again, unless it was all there is."""
+        return self in {Cut.EAGER, Cut.HUSH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,11 @@ class Span:
     quiet: int = 0
     young: bool = False
 
+    @property
+    def speech_end(self) -> int:
+        """The sample after the last that is speech."""
+        return self.end - self.quiet
+
 
 def _frames(seconds: float) -> int:
     return round(seconds / FRAME_S)
@@ -66,6 +78,7 @@ class Segmenter:
         "_context_busy",
         "_earlier",
         "_lead_in",
+        "_look_context",
         "_overlap",
         "_pause",
         "_window",
@@ -85,6 +98,7 @@ class Segmenter:
         self._pause = _frames(settings.pause_s)
         self._context = _frames(settings.context_s)
         self._context_busy = _frames(settings.context_busy_s)
+        self._look_context = self._context  # what the last look had time for
         self._lead_in = _frames(settings.lead_in_s)
         self._earlier: deque[int] = deque()  # starts of windows that can be context
         self.heard = 0  # frames so far
@@ -144,11 +158,19 @@ class Segmenter:
             return False
         return self.heard - self.start < _frames(YOUNG_S)
 
-    def unseen_s(self) -> float:
-        """Seconds of uncut speech that came since the last look at it, or since the last cut."""
+    def is_look_due(self, step_s: float) -> bool:
+        """Whether there is something to look at, where looks are `step_s` of speech apart.
+
+        What counts came since the last look, or the last cut. Where speech has ended, that is one
+        look in the hush, which may be all there is; before it is one, none, which would be in its
+        way.
+        """
         if not self.has_speech or self.start is None:
-            return 0.0
-        return max(0, self.heard - max(self.start, self.eager_at)) * FRAME_S
+            return False
+        if self.silence:
+            hushed_at = self.heard - self.silence + _frames(HUSH_S)
+            return step_s < inf and self.eager_at < hushed_at <= self.heard
+        return (self.heard - max(self.start, self.eager_at)) * FRAME_S >= step_s
 
     def limit_context(self, context_s: float) -> None:
         """From now on spans are at most this long together with their context."""
@@ -157,28 +179,34 @@ class Segmenter:
     def look(self, context_s: float | None = None) -> Span | None:
         """The uncut speech so far, without cutting it; at most `context_s` with its context.
 
-        While an utterance is young, with as little context as when the contexts are busy: most of
-        the time a look takes is for words that were heard long ago.
+        While an utterance is young and goes on, with as little context as when the contexts are
+        busy: most of the time a look takes is for words that were heard long ago.
         """
         if self.start is None:
             return None
         self.eager_at = self.heard
-        young = self.is_young
-        context = self._young_context if young else self._context
-        if context_s is not None:
-            context = min(context, _frames(context_s))
-        span = self._span(self.start, self.heard, Cut.EAGER, self.overlaps, context)
+        self._look_context = self._context if context_s is None else _frames(context_s)
+        cut = Cut.HUSH if self.silence >= _frames(HUSH_S) else Cut.EAGER
+        young = cut is Cut.EAGER and self.is_young
+        context = min(self._look_context, self._young_context if young else self._context)
+        span = self._span(self.start, self.heard, cut, self.overlaps, context)
         return replace(span, young=young)
 
     def flush(self, cut: Cut) -> Span | None:
-        """Cut now; None when nothing was said since the last cut."""
+        """Cut now; None when nothing was said since the last cut.
+
+        For the words before a pause somebody waits: such a window hears no more of what was said
+        before than the last look had time for.
+        """
         start, overlaps, unheard = self.start, self.overlaps, self.unheard
         if start is None:
             return None
-        end = self.eager_at = self.heard
+        end, context = self.heard, self._context
+        self.eager_at = end
         if not cut.in_speech:
             end = max(start, end - max(0, self.silence - TAIL_FRAMES))
-        span = self._span(start, end, cut, overlaps, self._context) if unheard else None
+            context = min(context, self._look_context)
+        span = self._span(start, end, cut, overlaps, context) if unheard else None
         if cut.in_speech:
             self.start = max(start, end - self._overlap)
             self.overlaps, self.unheard = True, False

@@ -9,6 +9,7 @@ from callfsm.errors import ConfigError
 YOUNG_S = 1.4  # of an utterance, its lead-in included: the first words are wanted soon
 FIRST_STEP_S = 0.14  # of new speech between looks until such a word is there
 LOOK_S = 0.4  # so long a look may take; with more, words come late that were long agreed on
+HUSH_S = 0.1  # after so long without speech no word goes on; the detector itself is 60 ms late
 LOAD_MEAN_S = 5.0  # older context is let go of for good: not for one window that waits
 SPENDABLE_LOAD = 0.6  # of the contexts' time; above it windows become cheaper
 

@@ -57,6 +57,14 @@ ROWS: tuple[RowOf[Call], ...] = (
     # buffering
     Row("buffering", ev.AudioReceived, "buffering", do.hear, note="append"),
     Row("buffering", ev.PauseElapsed, "buffering", do.pause, note="no chunk: a pause"),
+    Row(
+        "buffering",
+        ev.CutDue,
+        "deduping",
+        do.settle_window,
+        when=do.is_heard,
+        note="a look in the hush has heard all of it",
+    ),
     Row("buffering", ev.CutDue, "window_ready", do.take_window),
     Row(
         "buffering",

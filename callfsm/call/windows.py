@@ -41,6 +41,11 @@ class Window:
         return self.start_s + self.audio.duration_s
 
     @property
+    def speech_end_s(self) -> float:
+        """When the last sound of speech in it ends."""
+        return self.end_s - self.quiet_s
+
+    @property
     def has_context(self) -> bool:
         """Whether it begins with audio that only helps to understand the rest."""
         return self.fresh_s > self.start_s
@@ -126,10 +131,16 @@ class WindowBuffer:
         """Whether speech waits that no window holds yet."""
         return self._segmenter.has_speech
 
+    def is_look_due(self, step_s: float) -> bool:
+        """Whether the window that grows has something to look at: see `Segmenter`."""
+        return self._segmenter.is_look_due(step_s)
+
     @property
-    def unseen_s(self) -> float:
-        """Seconds of speech that no pass has seen, of the window that still grows."""
-        return self._segmenter.unseen_s()
+    def hushed_from_s(self) -> float | None:
+        """Since when nobody speaks, where the next window is complete and ends with that."""
+        if not self._spans or self.is_full or self._spans[0].cut.in_speech:
+            return None
+        return self._spans[0].speech_end / SAMPLE_RATE_HZ
 
     @property
     def young_from_s(self) -> float | None:
@@ -198,6 +209,11 @@ class WindowBuffer:
             self._keep(self._segmenter.look(look_context_s))
         return self._take(self._spans.pop(0))
 
+    def skip(self) -> None:
+        """Let go of the next window: all of it has been heard."""
+        self._consumed = self._spans.pop(0).end
+        self._forget()
+
     @property
     def can_grow(self) -> bool:
         """Whether the window taken last still waits, and a longer one could take its place."""
@@ -207,7 +223,7 @@ class WindowBuffer:
         """In place of the window taken last, that and what has been cut since; of a look, the
         window that it looked ahead at. Only when it `can_grow`."""
         span = self._unstarted
-        if span is None or span.cut is Cut.EAGER:
+        if span is None or span.cut.is_look:
             span = self._spans.pop(0)
         while self._spans and self._grows(span):
             span = _merged(span, self._spans.pop(0))
@@ -231,7 +247,7 @@ class WindowBuffer:
     def _grows(self, span: Span) -> bool:
         """Whether the next span can be had together with this one."""
         together_s = (self._spans[0].end - span.fresh) / SAMPLE_RATE_HZ
-        return span.cut is Cut.EAGER or together_s <= self._limit_s
+        return span.cut.is_look or together_s <= self._limit_s
 
     def _take(self, span: Span) -> Window:
         audio = self._store.clip(span.start, span.end)

@@ -263,7 +263,7 @@ class Surroundings:
         self.in_flight = {number}
         self.spans[number] = (window.start_s, window.end_s)
         self.asked[number] = self.asked.get(number, 0) + 1
-        if window.cut is Cut.EAGER:
+        if window.cut.is_look:
             self.looks.add(number)
         if self.asked[number] > 2:
             self.problems.append(f"retry without limit: window {number} is asked for again")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from callfsm.call import events as ev
+from callfsm.call.call import Call
 from callfsm.call.effects import AbandonInference, EndCall, ForwardText, Note, Transcribe
 from callfsm.call.events import EndReason
 from callfsm.call.handlers import GRACE, PAUSE
@@ -12,7 +13,8 @@ from callfsm.call.segmenter import Cut
 from callfsm.call.settings import WindowSettings
 from callfsm.fsm.table import CancelTimer, Event, Policy, SetTimer
 from callfsm.runtimes.simulated import SimulatedRuntime
-from specs.audio import speech
+from callfsm.testing import Scenario
+from specs.audio import silence, speech
 from specs.call.scenes import (
     CONNECT,
     END,
@@ -230,6 +232,74 @@ def test_no_eager_look_when_turned_off() -> None:
     call.then("buffering", WAIT_FOR_PAUSE)
 
 
+# ---------------------------------------------------------------- a look in a hush
+def silent(seconds: float) -> ev.AudioReceived:
+    """Silence while the contexts are idle, the last 20 ms of it a frame of its own."""
+    return ev.AudioReceived(silence(seconds), chunk_s=0.02, load=0.0)
+
+
+def hushed() -> Scenario[Call]:
+    """A second was looked at, and is looked at again after a tenth of a second of silence."""
+    call = buffering().after(heard(1.0, load=0.0), done(1, ""))
+    return call.after(silent(0.1))
+
+
+def test_look_in_a_hush() -> None:
+    """Where it is quiet for a tenth of a second, all of the speech is looked at once."""
+    call = buffering().after(heard(1.0, load=0.0), done(1, "")).when(silent(0.08))
+    call.then("buffering", WAIT_FOR_PAUSE).when(silent(0.02))
+    assert asked(call) == (Cut.HUSH, 0.0, 1.1)
+    call.after(done(2, "")).when(silent(0.18)).then("buffering", WAIT_FOR_PAUSE)
+
+
+def test_window_that_a_look_in_the_hush_has_heard() -> None:
+    """When the pause comes, what that look held back is forwarded; nothing is heard again."""
+    call = hushed().after(done(2, "hello there")).when(silent(0.2))
+    call.then("forwarding", ForwardText)
+    assert (forwarded(call), call.model.merger.held) == ("hello there", ())
+    assert [step.target for step in call.steps][-2:] == ["deduping", "forwarding"]
+
+
+def test_window_whose_words_are_all_forwarded() -> None:
+    """The look before had the same words, so nothing is left to say."""
+    call = buffering().after(heard(1.0, load=0.0), done(1, "hello there"))
+    call.after(ev.TextAccepted(1), silent(0.1), done(2, "hello there"))
+    assert call.model.merger.held == ()
+    call.after(ev.TextAccepted(2)).when(silent(0.2)).then("buffering")
+
+
+def test_pause_while_the_look_in_the_hush_runs() -> None:
+    """Its answer is the window's."""
+    call = hushed().after(ev.InferenceStarted(2), silent(0.2))
+    assert forwarded(call.when(done(2, "hello there"))) == "hello there"
+
+
+def test_pause_while_the_look_in_the_hush_waits() -> None:
+    """The window takes its place."""
+    call = hushed().when(silent(0.2)).then("inferring", Transcribe)
+    assert asked(call) == (Cut.PAUSE, 0.0, 1.2)
+
+
+def test_end_after_a_look_in_the_hush() -> None:
+    """Who hangs up in the hush has been heard, too."""
+    call = hushed().after(done(2, "hello there")).when(END).then("forwarding", *DRAIN, ForwardText)
+    call.when(ev.TextAccepted(1)).then("closed", EndCall(EndReason.END_OF_STREAM))
+
+
+def test_speech_after_a_hush() -> None:
+    """Where somebody speaks on, the window is heard."""
+    call = hushed().after(done(2, "hello there")).after(heard(0.1)).when(quiet(0.3))
+    assert asked(call) == (Cut.PAUSE, 0.0, 1.4)
+
+
+@pytest.mark.parametrize("answer", [failed(2), ev.InferenceDone(2, words("hello", 9.0))])
+def test_look_in_a_hush_that_is_no_use(answer: Event) -> None:
+    """Where it failed, or its words have no times, the window is heard."""
+    call = hushed().after(answer).when(silent(0.2)).then("inferring", Transcribe)
+    assert asked(call) == (Cut.PAUSE, 0.0, 1.2)
+
+
+# ---------------------------------------------------------------- a look that fails
 def test_failed_look() -> None:
     """A look ahead that fails loses nothing: a window will hear its audio again."""
     call = buffering().after(heard(1.0, load=0.0)).when(failed(1))
