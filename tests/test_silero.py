@@ -54,7 +54,7 @@ def alone(network: CountedNetwork) -> list[list[bool]]:
     return [answers(SileroDetector(network), line) for line in LINES]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(sizes=st.lists(st.integers(1, 8 * FRAME_BYTES), min_size=1, max_size=20), data=st.data())
 def test_what_is_expected_changes_no_answer(
     sizes: list[int], data: st.DataObject, network: CountedNetwork, alone: list[list[bool]]
