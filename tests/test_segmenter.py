@@ -192,17 +192,16 @@ def test_no_look_is_due_before_a_hush(segmenter: Segmenter) -> None:
     assert not segmenter.is_look_due(0.0)
 
 
-def test_a_window_before_a_pause_hears_what_the_last_look_had_time_for() -> None:
-    """Somebody waits for the words before a pause; for those of a full window less."""
+def test_where_somebody_waits_for_the_words_there_is_less_context() -> None:
+    """For those before a pause, and of a look; for those of a full window, which go on, less."""
     segmenter = Segmenter(WindowSettings(context_s=15.0))
     heard(segmenter, 200, 15)
     heard(segmenter, 100, 15)
+    segmenter.limit_context(15.0, 6.0)
     heard(segmenter, 100)
-    segmenter.look(6.0)
+    assert segmenter.look() == span(210, 430, Cut.EAGER, fresh=325)
     assert heard(segmenter, 60, 15) == [span(210, 500, Cut.PAUSE, fresh=325)]
-    heard(segmenter, 20)
-    segmenter.look(6.0)
-    assert heard(segmenter, 240) == [span(0, 750, Cut.FULL, fresh=500)]
+    assert heard(segmenter, 260) == [span(0, 750, Cut.FULL, fresh=500)]
 
 
 def test_a_fifth_of_a_second_by_itself_is_no_use() -> None:

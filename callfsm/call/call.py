@@ -13,11 +13,11 @@ class Call:
     __slots__ = (
         "bye",
         "connecting",
+        "cost",
         "end_reason",
         "failures",
         "id",
         "load",
-        "look_cost",
         "mean_load",
         "merger",
         "reading_paused",
@@ -42,7 +42,7 @@ class Call:
         self.reading_paused = False
         self.load = 1.0  # of the inference contexts, when audio last arrived
         self.mean_load = 1.0  # the same, of the last LOAD_MEAN_S of audio or so
-        self.look_cost = 0.0  # seconds that a second of the last look took
+        self.cost = 0.0  # seconds of inference that a second of the last window took
         self.within_chunk = False  # more audio is about to come
         self.window: Window | None = None  # taken, and not transcribed yet
         self.failures = 0  # of that window

@@ -6,7 +6,6 @@ from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call import effects as ask
 from callfsm.call import events as ev
 from callfsm.call.call import Call
-from callfsm.call.segmenter import Cut
 from callfsm.call.settings import LOAD_MEAN_S
 from callfsm.call.windows import Window
 from callfsm.fsm.table import CancelTimer, Effect, Event, Raise, SetTimer
@@ -95,11 +94,17 @@ def hear_while_busy(call: Call, event: ev.AudioReceived) -> Iterator[Effect]:
 def _append(call: Call, event: ev.AudioReceived) -> None:
     share = min(1.0, len(event.samples) / SAMPLE_RATE_HZ / LOAD_MEAN_S)
     call.mean_load += share * (event.load - call.mean_load)
-    call.windows.limit_context(call.settings.windows.context_at_s(call.mean_load))
+    _limit_context(call)
     call.windows.append(event.samples)
     if event.chunk_s:
         call.windows.end_chunk(event.chunk_s)
     call.load, call.within_chunk = event.load, not event.chunk_s
+
+
+def _limit_context(call: Call) -> None:
+    settings = call.settings.windows
+    soon_s = settings.soon_context_s(call.mean_load, call.cost)
+    call.windows.limit_context(settings.context_at_s(call.mean_load), soon_s)
 
 
 def pause(call: Call, _: ev.PauseElapsed) -> Iterator[Effect]:
@@ -185,8 +190,7 @@ def settle_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:
 
 
 def take_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:
-    look_context_s = call.settings.windows.look_context_s(call.mean_load, call.look_cost)
-    yield from _take(call, call.windows.take(look_context_s))
+    yield from _take(call, call.windows.take())
 
 
 def take_longer_window(call: Call, _: ev.CutDue) -> Iterator[Effect]:
@@ -236,9 +240,9 @@ def deduplicate(call: Call, event: ev.InferenceDone) -> Iterator[Effect]:
         return
     unaligned, failures = merger.unaligned, merger.failures
     committed = merger.merge(window, shifted(event.words, window.start_s))
-    if window.cut is Cut.EAGER:
-        least_s = call.settings.windows.context_busy_s  # a shorter look takes about as long
-        call.look_cost = event.inference_s / max(window.end_s - window.start_s, least_s)
+    least_s = call.settings.windows.context_busy_s  # a shorter window takes about as long
+    call.cost = event.inference_s / max(window.end_s - window.start_s, least_s)
+    _limit_context(call)
     call.window = None
     yield from _let_go(call)
     if merger.unaligned > unaligned:

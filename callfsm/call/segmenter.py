@@ -78,9 +78,9 @@ class Segmenter:
         "_context_busy",
         "_earlier",
         "_lead_in",
-        "_look_context",
         "_overlap",
         "_pause",
+        "_soon_context",
         "_window",
         "eager_at",
         "floor",
@@ -98,7 +98,7 @@ class Segmenter:
         self._pause = _frames(settings.pause_s)
         self._context = _frames(settings.context_s)
         self._context_busy = _frames(settings.context_busy_s)
-        self._look_context = self._context  # what the last look had time for
+        self._soon_context = self._context  # of spans whose words somebody waits for
         self._lead_in = _frames(settings.lead_in_s)
         self._earlier: deque[int] = deque()  # starts of windows that can be context
         self.heard = 0  # frames so far
@@ -172,12 +172,13 @@ class Segmenter:
             return step_s < inf and self.eager_at < hushed_at <= self.heard
         return (self.heard - max(self.start, self.eager_at)) * FRAME_S >= step_s
 
-    def limit_context(self, context_s: float) -> None:
-        """From now on spans are at most this long together with their context."""
-        self._context = _frames(context_s)
+    def limit_context(self, context_s: float, soon_s: float) -> None:
+        """From now on spans are at most `context_s` long together with their context, and `soon_s`
+        where somebody waits for their words: looks, and where no sound follows."""
+        self._context, self._soon_context = _frames(context_s), _frames(soon_s)
 
-    def look(self, context_s: float | None = None) -> Span | None:
-        """The uncut speech so far, without cutting it; at most `context_s` with its context.
+    def look(self) -> Span | None:
+        """The uncut speech so far, without cutting it.
 
         While an utterance is young and goes on, with as little context as when the contexts are
         busy: most of the time a look takes is for words that were heard long ago.
@@ -185,27 +186,22 @@ class Segmenter:
         if self.start is None:
             return None
         self.eager_at = self.heard
-        self._look_context = self._context if context_s is None else _frames(context_s)
         cut = Cut.HUSH if self.silence >= _frames(HUSH_S) else Cut.EAGER
         young = cut is Cut.EAGER and self.is_young
-        context = min(self._look_context, self._young_context if young else self._context)
+        context = self._young_context if young else self._soon_context
         span = self._span(self.start, self.heard, cut, self.overlaps, context)
         return replace(span, young=young)
 
     def flush(self, cut: Cut) -> Span | None:
-        """Cut now; None when nothing was said since the last cut.
-
-        For the words before a pause somebody waits: such a window hears no more of what was said
-        before than the last look had time for.
-        """
+        """Cut now; None when nothing was said since the last cut."""
         start, overlaps, unheard = self.start, self.overlaps, self.unheard
         if start is None:
             return None
-        end, context = self.heard, self._context
-        self.eager_at = end
+        end = self.eager_at = self.heard
         if not cut.in_speech:
             end = max(start, end - max(0, self.silence - TAIL_FRAMES))
-            context = min(context, self._look_context)
+        goes_on = cut in {Cut.FULL, Cut.OVERFLOW}
+        context = self._context if goes_on else self._soon_context
         span = self._span(start, end, cut, overlaps, context) if unheard else None
         if cut.in_speech:
             self.start = max(start, end - self._overlap)
@@ -218,7 +214,7 @@ class Segmenter:
 
     @property
     def _young_context(self) -> int:
-        return min(self._context, self._context_busy)
+        return min(self._soon_context, self._context_busy)
 
     def _context_from(self, end: int, context: int) -> int | None:
         """Where the context of a span to `end` begins, so that both are at most `context` long."""

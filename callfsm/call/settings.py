@@ -8,7 +8,7 @@ from callfsm.errors import ConfigError
 
 YOUNG_S = 1.4  # of an utterance, its lead-in included: the first words are wanted soon
 FIRST_STEP_S = 0.14  # of new speech between looks until such a word is there
-LOOK_S = 0.4  # so long a look may take; with more, words come late that were long agreed on
+SOON_S = 0.4  # so long inference may take where somebody waits for the words
 HUSH_S = 0.1  # after so long without speech no word goes on; the detector itself is 60 ms late
 LOAD_MEAN_S = 5.0  # older context is let go of for good: not for one window that waits
 SPENDABLE_LOAD = 0.6  # of the contexts' time; above it windows become cheaper
@@ -79,12 +79,13 @@ class WindowSettings:
         busy = min(1.0, max(0.0, load - SPENDABLE_LOAD) / (1.0 - SPENDABLE_LOAD))
         return self.context_s - busy * max(0.0, self.context_s - self.context_busy_s)
 
-    def look_context_s(self, load: float, look_cost: float) -> float:
-        """The same for a look, when a second of audio in one takes `look_cost` of inference.
+    def soon_context_s(self, load: float, cost: float) -> float:
+        """The same where somebody waits for the words, when a second of audio takes `cost` seconds
+        of inference.
 
-        As much as takes LOOK_S, and no less than all windows have when the contexts are busy.
+        As much as takes SOON_S, and no less than all windows have when the contexts are busy.
         """
-        most_s = LOOK_S / look_cost if look_cost > 0 else inf
+        most_s = SOON_S / cost if cost > 0 else inf
         return min(self.context_at_s(load), max(self.context_busy_s, most_s))
 
     def look_step_s(self, load: float, *, is_first: bool = False) -> float:

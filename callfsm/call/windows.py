@@ -149,9 +149,10 @@ class WindowBuffer:
             return None
         return self._segmenter.waits_from / SAMPLE_RATE_HZ
 
-    def limit_context(self, context_s: float) -> None:
-        """From now on windows are at most this long together with their context."""
-        self._segmenter.limit_context(context_s)
+    def limit_context(self, context_s: float, soon_s: float) -> None:
+        """From now on windows are at most `context_s` long together with their context, and
+        `soon_s` where somebody waits for their words."""
+        self._segmenter.limit_context(context_s, soon_s)
 
     def append(self, samples: NDArray[np.float32]) -> None:
         """Add float32 samples, shape (n,), -1..1, of any number."""
@@ -196,17 +197,16 @@ class WindowBuffer:
         self.append(np.zeros(missing_samples, np.float32))
         self._keep(self._segmenter.flush(Cut.END))
 
-    def take(self, look_context_s: float | None = None) -> Window:
+    def take(self) -> Window:
         """The next window, complete or else as far as it has grown. IndexError when there is none.
 
-        One that still grows is at most `look_context_s` long together with its context.
         When the buffer is full it is everything that waits, as one window: a longer window costs
         less per second than two.
         """
         if self.is_full:
             self._merge_all()
         elif not self._spans:
-            self._keep(self._segmenter.look(look_context_s))
+            self._keep(self._segmenter.look())
         return self._take(self._spans.pop(0))
 
     def skip(self) -> None:

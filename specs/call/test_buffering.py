@@ -136,6 +136,20 @@ def test_slow_looks_hear_less(order: Callable[..., tuple[ev.Event, ...]]) -> Non
     assert lengths_s == [14.5, 10.5, 2.5]
 
 
+def test_slow_inference_of_chunks() -> None:
+    """Who waits for the words of a chunk waits no longer than for a look, either."""
+    talk = WindowSettings(context_s=15.0, context_busy_s=6.0)
+    lengths_s = []
+    for took_s in (0.15, 0.8):
+        call = buffering(talk)
+        for number in range(1, 5):
+            call.after(ev.AudioReceived(speech(3.0), chunk_s=3.0, load=0.0))
+            window = call.the(Transcribe).window
+            call.after(ev.InferenceDone(number, (), took_s))
+        lengths_s.append(window.end_s - window.start_s)
+    assert lengths_s == [12.0, 4.0]
+
+
 def test_frames_are_no_chunks() -> None:
     """A short frame of silence between frames of speech is no pause."""
     frame = ev.AudioReceived(quiet(0.1).samples, chunk_s=0.1)
