@@ -160,12 +160,7 @@ class CallSession:
                 raise TypeError(f"call {self.id}: nobody carries out {effect!r}")
 
     def _transcribe(self, window: Window) -> None:
-        now_s = self._services.runtime.now_s
-        begun_s = now_s()
-
         def started() -> None:
-            nonlocal begun_s
-            begun_s = now_s()
             self._actor.tell(ev.InferenceStarted(window.number))
 
         def reply(transcript: Transcript | None, error: str) -> None:
@@ -182,7 +177,7 @@ class CallSession:
                 window.end_s,
                 as_text(transcript.words),
             )
-            done = ev.InferenceDone(window.number, transcript.words, now_s() - begun_s)
+            done = ev.InferenceDone(window.number, transcript.words, transcript.inference_s)
             self._actor.tell(done)
 
         self._services.inference.submit(

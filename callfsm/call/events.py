@@ -71,8 +71,8 @@ class InferenceStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class InferenceDone(Event):
-    """The words of a window, in the window's own time, and how long after InferenceStarted they
-    came: other windows of its batch count."""
+    """The words of a window, in the window's own time, and how long inference took for it: of a
+    batch its share."""
 
     window: int
     words: tuple[Word, ...]
