@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 from callfsm.call.call import Call
 from callfsm.call.events import AudioReceived
 from callfsm.explore import rules
-from callfsm.explore.choices import FAULTS, NOTHING_MORE, Bounds, Choice, settings_of
+from callfsm.explore.choices import FAULTS, NOTHING_MORE, SILENT_FRAMES, Bounds, Choice, settings_of
 from callfsm.explore.surroundings import CALL, INFERENCE, LINK, LoudIsSpeech, Surroundings
 from callfsm.explore.system import MACHINES
 from callfsm.fsm.actor import Actor
@@ -31,7 +31,7 @@ from callfsm.record.recorder import CallRecorder
 from callfsm.record.replay import replay
 from callfsm.runtimes.simulated import SimulatedRuntime
 
-BOUNDS = Bounds(pieces=8, faults=6, registers=3, prompt=False)
+BOUNDS = Bounds(pieces=8, faults=6, registers=3, prompt=False, looks=True)
 ENDINGS = {Choice.HANG_UP, Choice.END_STREAM, Choice.SHUT_DOWN}
 WAITS_S = (0.02, 0.1, 0.3, 1.3, 2.1, 11.0, 31.0, 121.0, 301.0, 601.0)
 SILENCE_S = 3.0  # longer than a pause and held words together
@@ -88,9 +88,9 @@ class Telephone(RuleBasedStateMachine):
     def something_happens(self, pick: int, seen: bool) -> None:
         self.one_of({*Choice} - FAULTS - ENDINGS, pick, seen)
 
-    @rule(pause=st.booleans(), seen=st.booleans())
-    def somebody_speaks(self, pause: bool, seen: bool) -> None:
-        self.one_of({Choice.SPEAK_AND_PAUSE if pause else Choice.SPEAK}, 0, seen)
+    @rule(choice=st.sampled_from(list(SILENT_FRAMES)), seen=st.booleans())
+    def somebody_speaks(self, choice: Choice, seen: bool) -> None:
+        self.one_of({choice}, 0, seen)
 
     @rule(pick=st.integers(0, 30), seen=st.booleans())
     def something_fails(self, pick: int, seen: bool) -> None:

@@ -15,6 +15,7 @@ class Choice(Enum):
     REFUSE = "the audio port refuses"
     SPEAK = "a word is spoken, and speech goes on"
     SPEAK_AND_PAUSE = "a word is spoken, and a pause follows"
+    SPEAK_AND_HUSH = "a word is spoken, and it is quiet for less than a pause"
     HANG_UP = "the caller hangs up"
     END_STREAM = "the audio stream ends"
     SHUT_DOWN = "the service begins to stop"
@@ -89,7 +90,7 @@ ANYTHING = Bounds(pieces=99, faults=99, registers=99, races=99, prompt=False)
 NOTHING_MORE = Bounds(pieces=0, faults=0, registers=0, races=0, prompt=False)
 
 PIECE_FRAMES = 25  # half a second: a word, and then
-PAUSE_FRAMES = 6  # of silence, or speech that goes on
+SILENT_FRAMES = {Choice.SPEAK: 0, Choice.SPEAK_AND_PAUSE: 6, Choice.SPEAK_AND_HUSH: 5}
 WORD_S = (0.06, 0.38)  # where the word of a piece begins and ends in it
 
 
@@ -102,7 +103,7 @@ def settings_of(looks: bool) -> CallSettings:
             overlap_s=0.2,
             stride_s=0.8,
             buffer_s=1.0,
-            pause_s=0.1,
+            pause_s=0.12,
             context_s=0.0,
             lead_in_s=0.0,
             eager_step_s=0.2 if looks else 0.0,

@@ -17,7 +17,7 @@ from callfsm.call import events as ev
 from callfsm.call.segmenter import Cut
 from callfsm.call.speech import FRAME_S, FRAME_SAMPLES
 from callfsm.call.windows import Window
-from callfsm.explore.choices import FAULTS, PAUSE_FRAMES, PIECE_FRAMES, WORD_S, Bounds, Choice
+from callfsm.explore.choices import FAULTS, PIECE_FRAMES, SILENT_FRAMES, WORD_S, Bounds, Choice
 from callfsm.fsm.table import Effect, Event
 from callfsm.inference import events as inf
 from callfsm.inference.engine import AudioWindow, Transcript
@@ -113,6 +113,8 @@ class Surroundings:
         if self.audio == "open" and self.reading:
             if self.pieces < self.bounds.pieces:
                 yield from (Choice.SPEAK, Choice.SPEAK_AND_PAUSE)
+                if self.bounds.looks:
+                    yield Choice.SPEAK_AND_HUSH
             yield Choice.END_STREAM
         if self.registers and not self.said_bye:
             yield Choice.HANG_UP
@@ -124,8 +126,8 @@ class Surroundings:
         is_asked_for = choice is Choice.FAIL and self.context == "aborted"
         self.faults += choice in FAULTS and not is_asked_for
         match choice:
-            case Choice.SPEAK | Choice.SPEAK_AND_PAUSE:
-                yield CALL, self._speak(0 if choice is Choice.SPEAK else PAUSE_FRAMES)
+            case Choice.SPEAK | Choice.SPEAK_AND_PAUSE | Choice.SPEAK_AND_HUSH:
+                yield CALL, self._speak(SILENT_FRAMES[choice])
             case Choice.TRANSCRIBE | Choice.FAIL | Choice.LOAD | Choice.FAIL_TO_LOAD:
                 yield INFERENCE, self._context_event(choice)
             case Choice.HANG:
