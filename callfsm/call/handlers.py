@@ -103,8 +103,8 @@ def _append(call: Call, event: ev.AudioReceived) -> None:
 
 def _limit_context(call: Call) -> None:
     settings = call.settings.windows
-    soon_s = settings.soon_context_s(call.mean_load, call.cost)
-    call.windows.limit_context(settings.context_at_s(call.mean_load), soon_s)
+    context_s = settings.context_at_s(call.mean_load)
+    call.windows.limit_context(context_s, settings.soon_context_s(context_s, call.cost))
 
 
 def pause(call: Call, _: ev.PauseElapsed) -> Iterator[Effect]:

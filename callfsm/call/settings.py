@@ -79,14 +79,14 @@ class WindowSettings:
         busy = min(1.0, max(0.0, load - SPENDABLE_LOAD) / (1.0 - SPENDABLE_LOAD))
         return self.context_s - busy * max(0.0, self.context_s - self.context_busy_s)
 
-    def soon_context_s(self, load: float, cost: float) -> float:
-        """The same where somebody waits for the words, when a second of audio takes `cost` seconds
-        of inference.
+    def soon_context_s(self, context_s: float, cost: float) -> float:
+        """How much of `context_s` where somebody waits for the words, when a second of audio takes
+        `cost` seconds of inference.
 
         As much as takes SOON_S, and no less than all windows have when the contexts are busy.
         """
         most_s = SOON_S / cost if cost > 0 else inf
-        return min(self.context_at_s(load), max(self.context_busy_s, most_s))
+        return min(context_s, max(self.context_busy_s, most_s))
 
     def look_step_s(self, load: float, *, is_first: bool = False) -> float:
         """New speech between looks when `load` of the contexts' time is in use; inf for none.

@@ -89,7 +89,7 @@ class Bounds:
 ANYTHING = Bounds(pieces=99, faults=99, registers=99, races=99, prompt=False)
 NOTHING_MORE = Bounds(pieces=0, faults=0, registers=0, races=0, prompt=False)
 
-PIECE_FRAMES = 25  # half a second: a word, and then
+PIECE_FRAMES = 25  # half a second: a word, and then so many frames of silence, or speech goes on
 SILENT_FRAMES = {Choice.SPEAK: 0, Choice.SPEAK_AND_PAUSE: 6, Choice.SPEAK_AND_HUSH: 5}
 WORD_S = (0.06, 0.38)  # where the word of a piece begins and ends in it
 
