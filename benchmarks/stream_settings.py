@@ -2,10 +2,10 @@
 
     python -m benchmarks.stream_settings --minutes 10 --load 0.3 context_s=10 lookahead_s=0.8
 
-Prints one line: the pooled WER, and how long after a word its text came, and the first text after
-the onset of an utterance, where inference takes the time that `service/trial/simulated.py`
-supposes. Words are timed by the passes themselves. Time is simulated, so load on the machine
-changes nothing but the CPU figure.
+Prints one line: the pooled WER, and how long text came after its word, after the onset of an
+utterance (the first) and after its end (the last), where inference takes what
+`service/trial/simulated.py` supposes of the engine, or `--cost` says. Words are timed by the passes
+themselves. Time is simulated, so load on the machine changes nothing but the CPU figure.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from callfsm.call.settings import CallSettings, WindowSettings
 from callfsm.call.silero import SileroDetector, SileroNetwork
 from callfsm.inference.engine import Engine
 from service.bench.calls import speech
-from service.engines.ctranslate2 import CTranslate2Engine
-from service.engines.whispercpp import WhisperCppEngine, whole_file_text
+from service.bench.ways import Server
+from service.engines.whispercpp import whole_file_text
 from service.speech.corpus import SpokenCall, continuous
-from service.speech.latency import HeardWord, utterances
+from service.speech.latency import HeardWord, Utterance, utterances
 from service.speech.wer import WordErrors, word_errors
-from service.trial.simulated import Heard, simulate
-from service.weights.resolve import ctranslate2_directory, resolve
+from service.trial.simulated import FAST, WHISPERCPP, InferenceCost, simulate
+from service.weights.resolve import resolve
 
 MODEL = "tiny.en"
 
@@ -37,6 +37,9 @@ def main() -> None:
         "--load", type=float, default=1.0, help="of the contexts, 0..1; looks are taken below 1"
     )
     parser.add_argument("--engine", choices=["ctranslate2", "whispercpp"], default="ctranslate2")
+    parser.add_argument(
+        "--cost", type=float, nargs=2, metavar="S", help="of a window, and of a second of it"
+    )
     parser.add_argument("--synthetic", action="store_true", help="another speaker: the voice")
     parser.add_argument("--continuous", action="store_true", help="without any pause")
     parser.add_argument("--whole", action="store_true", help="also score the whole files")
@@ -45,9 +48,12 @@ def main() -> None:
     chosen = {name: float(value) for name, value in (s.split("=") for s in arguments.settings)}
     settings = CallSettings(windows=WindowSettings(**chosen))  # type: ignore[arg-type]
     engine, network = loaded_engine(arguments.engine), SileroNetwork.installed()
+    cost = FAST if arguments.engine == "ctranslate2" else WHISPERCPP
+    if arguments.cost:
+        cost = InferenceCost(*arguments.cost)
     live, whole = WordErrors(), WordErrors()
     latencies_s: list[float] = []
-    first_texts_s: list[float] = []
+    spoken: list[Utterance] = []
     inference_s, guards = 0.0, Counter[str]()
     calls = _calls(arguments)
     for call in calls:
@@ -57,20 +63,25 @@ def main() -> None:
             settings=settings,
             detector=SileroDetector(network),
             load=arguments.load,
+            cost=cost,
         )
         live += word_errors(call.text, heard.text)
         latencies_s += [at_s - word.end_s for word, at_s in heard.words]
-        first_texts_s += _first_texts_s(call, heard)
+        words = [HeardWord(word.end_s, at_s, text=0, right=True) for word, at_s in heard.words]
+        spoken += utterances(call, words)
         inference_s += heard.inference_s
         guards.update(guard for transcript in heard.transcripts for guard in transcript.guards)
         if arguments.whole:
             whole += word_errors(call.text, whole_file_text(resolve(MODEL), call.samples))
+    first_texts_s = [u.first_text_s for u in spoken if u.first_text_s is not None]
+    last_texts_s = [u.final_text_s for u in spoken if u.final_text_s is not None]
     print(
         " ".join(arguments.settings) or "default",
         f"WER {live.wer:.2%} ({live.substitutions} {live.deletions} {live.insertions}",
         f"of {live.reference_words})",
         f"latency mean {np.mean(latencies_s):.2f} p95 {np.percentile(latencies_s, 95):.2f} s",
         f"first text p50 {np.median(first_texts_s):.2f} s",
+        f"last text mean {np.mean(last_texts_s):.2f} p95 {np.percentile(last_texts_s, 95):.2f} s",
         f"CPU {inference_s / sum(call.duration_s for call in calls):.3f} s/s",
         dict(guards),
         f"whole file {whole.wer:.2%}" if arguments.whole else "",
@@ -78,22 +89,9 @@ def main() -> None:
     )
 
 
-def _first_texts_s(call: SpokenCall, heard: Heard) -> list[float]:
-    """Of every utterance of which there is a text, the seconds from its onset to the first."""
-    words = [HeardWord(word.end_s, at_s, text=0, right=True) for word, at_s in heard.words]
-    found_s = (utterance.first_text_s for utterance in utterances(call, words))
-    return [first_s for first_s in found_s if first_s is not None]
-
-
 def loaded_engine(name: str) -> Engine:
-    """`name` is "ctranslate2" or "whispercpp"; tiny.en on one thread."""
-    engine: Engine = (
-        CTranslate2Engine(ctranslate2_directory(MODEL))
-        if name == "ctranslate2"
-        else WhisperCppEngine(resolve(MODEL))
-    )
-    engine.load()
-    return engine
+    """`name` is "ctranslate2" or "whispercpp"; tiny.en, as `callfsm serve` has it by default."""
+    return Server(MODEL, name).choice().loaded()
 
 
 def _calls(arguments: argparse.Namespace) -> list[SpokenCall]:

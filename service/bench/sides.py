@@ -14,7 +14,7 @@ from callfsm.inference.engine import AudioWindow, Engine
 from callfsm.words import as_text
 from service.bench.lags import cuts_s
 from service.bench.ways import Run, Server, Way, play
-from service.engines.whispercpp import whole_file_text
+from service.engines.whispercpp import WhisperCppEngine, whole_file_text
 from service.peers.chunking import cut
 from service.settings import available_cores
 from service.speech.corpus import SpokenCall
@@ -23,7 +23,7 @@ from service.speech.latency import timed_words
 from service.speech.noise import NON_SPEECH, Samples
 from service.speech.wer import WordErrors, normalize, word_errors
 from service.trial.report import latency_figures
-from service.trial.simulated import simulate
+from service.trial.simulated import FAST, WHISPERCPP, simulate
 from service.weights.resolve import resolve
 
 ALONE = 0.3  # the share of two contexts that one call keeps busy, for simulated calls
@@ -131,6 +131,7 @@ def _simulated(server: Server, samples: Samples) -> tuple[str, list[float]]:
         settings=server.settings().call_settings(),
         detector=SileroDetector(network),
         load=ALONE,
+        cost=WHISPERCPP if isinstance(engine, WhisperCppEngine) else FAST,
     )
     return heard.text, [w.end_s for w in heard.windows if w.cut is not Cut.EAGER]
 

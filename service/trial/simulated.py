@@ -22,8 +22,22 @@ from callfsm.runtimes.simulated import SimulatedRuntime
 from callfsm.words import Word
 
 DEFAULTS = CallSettings()
-# Simulated: what a window takes CTranslate2 on one core, and each second of it more.
-INFERENCE_S, INFERENCE_PER_S = 0.045, 0.011
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceCost:
+    """Seconds that any window takes, and each second of its audio more."""
+
+    window_s: float
+    audio_s: float
+
+    def of(self, window: Window) -> float:
+        return self.window_s + self.audio_s * window.audio.duration_s
+
+
+# On one core, tiny.en: what `auto` takes on an AMD EPYC with AVX-512 (Zen 5), and whisper.cpp with
+# q8_0 weights on one without (Zen 4; medians of windows of 3 to 20 s: 0.34 to 1.45 s).
+FAST, WHISPERCPP = InferenceCost(0.045, 0.011), InferenceCost(0.17, 0.06)
 
 
 @dataclass
@@ -52,10 +66,12 @@ def simulate(
     settings: CallSettings = DEFAULTS,
     detector: SpeechDetector | None = None,
     load: float = 1.0,
+    cost: InferenceCost = FAST,
 ) -> Heard:
     """Play `samples` (float32, shape (n,), 16 kHz) as a call of 20 ms frames, and hang up.
 
     `load` is the share of the contexts' time in use; with less than 1 looks ahead are taken.
+    `cost` is what inference is supposed to take, however long the engine really does.
     """
     runtime, heard = SimulatedRuntime(), Heard()
     call = Call(1, settings, detector or WebRtcDetector())
@@ -64,7 +80,7 @@ def simulate(
         call_machine,
         call,
         runtime=runtime,
-        perform=lambda effect: _perform(effect, actor, runtime, engine, heard),
+        perform=lambda effect: _perform(effect, actor, runtime, engine, heard, cost=cost),
         crashed=_crashed,
     )
     actor.start()
@@ -82,7 +98,13 @@ def simulate(
 
 
 def _perform(
-    effect: object, actor: Actor[Call], runtime: SimulatedRuntime, engine: Engine, heard: Heard
+    effect: object,
+    actor: Actor[Call],
+    runtime: SimulatedRuntime,
+    engine: Engine,
+    heard: Heard,
+    *,
+    cost: InferenceCost,
 ) -> None:
     if isinstance(effect, ask.ConnectAudio):
         actor.tell(ev.AudioConnected())
@@ -92,7 +114,7 @@ def _perform(
         heard.windows.append(window)
         heard.transcripts.append(transcript)
         actor.tell(ev.InferenceStarted(window.number))
-        takes_s = INFERENCE_S + INFERENCE_PER_S * (window.end_s - window.start_s)
+        takes_s = cost.of(window)
         done = ev.InferenceDone(window.number, transcript.words, takes_s)
         runtime.set_timer(actor, "inference", takes_s, done)
     elif isinstance(effect, ask.ForwardText):
