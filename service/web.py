@@ -18,6 +18,8 @@ from service.switchboard import Switchboard
 # What callers say stands on the page: nothing but our own files may run or be asked there.
 OURS_ONLY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 
+MOST_CONNECTIONS = 32  # at once, the next ones wait: files that are open are files no call can have
+
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
@@ -41,7 +43,7 @@ class Web:
                 f"cannot listen on TCP {address[0]}:{address[1]}: {error.strerror}"
             ) from error
         self.port: int = listener.getsockname()[1]
-        self._server = WSGIServer(listener, self._answer, log=None)
+        self._server = WSGIServer(listener, self._answer, log=None, spawn=MOST_CONNECTIONS)
         self._server.start()
 
     def stop(self) -> None:

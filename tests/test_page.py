@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from gevent import subprocess
 from server_fixture import House, eventually, said, serving, speech
-from test_web import get
+from test_web import exchanged, get
 
 from callfsm.inference.engine import Transcript
 from callfsm.words import Word
@@ -128,3 +128,15 @@ def test_the_page_is_served_whole(tmp_path: Path, path: str, kind: bytes) -> Non
         assert status == "HTTP/1.1 200 OK"
         assert kind in body
         assert b"https://" not in body
+
+
+@pytest.mark.parametrize("path", ["/", "/page.js", "/page.css", "/call.svg"])
+def test_nothing_but_our_own_files_may_run(tmp_path: Path, path: str) -> None:
+    """Should words of a caller ever become markup, the browser still refuses scripts from them."""
+    with serving(tmp_path, http_port=0) as house:
+        head, _, _ = exchanged(house, f"GET {path} HTTP/1.0\r\n\r\n".encode()).partition(
+            b"\r\n\r\n"
+        )
+    [policy] = [line for line in head.splitlines() if line.startswith(b"Content-Security-Policy")]
+    assert b"default-src 'self'" in policy
+    assert b"script-src" not in policy

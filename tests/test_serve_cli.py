@@ -11,8 +11,12 @@ from gevent import socket
 from server_fixture import PATIENCE_S, serving
 from typer.testing import CliRunner
 
-from service import engine_choice
+from service import engine_choice, serve
 from service.cli.main import app
+from service.engine_choice import EngineChoice
+from service.engines.fake import ScriptedEngine
+from service.peers.ports import free_base_port
+from service.server import Server
 from service.settings import Settings
 from service.store.store import Store
 
@@ -82,6 +86,39 @@ def test_an_http_port_in_use_is_told(database: Path) -> None:
         port = str(taken.getsockname()[1])
         line = refused("--database", str(database), "--model", "any", "--http-port", port)
     assert line == f"callfsm: cannot listen on TCP 127.0.0.1:{port}: Address already in use"
+
+
+@pytest.mark.usefixtures("without_weights")
+def test_an_http_port_that_a_call_would_have_is_warned_of(
+    database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That call's audio could never be heard; the server goes on for all others."""
+    base_port = free_base_port(1)
+    ports = ["--audio-base-port", str(base_port), "--http-port", str(base_port + 1)]
+    refused("--database", str(database), "--model", "any", *ports)
+    assert f"HTTP port {base_port + 1} is the audio port of call 1" in caplog.messages
+
+
+def test_a_fault_that_ends_the_server_is_told(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches the process sees by the exit code that it did not end on request."""
+
+    class Faulty(Server):
+        def run(self) -> None:
+            self._inference_failed()
+            super().run()
+
+    choice = EngineChoice("fake", lambda: ScriptedEngine([]))
+    monkeypatch.setattr(serve, "choose_engine", lambda *_: choice)
+    monkeypatch.setattr(serve, "Server", Faulty)
+    with gevent.Timeout(PATIENCE_S):
+        result = CliRunner().invoke(app, ["serve", "--udp-port", "0", "--database", str(database)])
+    assert result.exit_code == 2
+    assert "a fault ended the inference actor" in result.stderr
+    store = Store(database)
+    assert store.read_config("whisper_service_status") == "error"
+    store.close(PATIENCE_S)
 
 
 def test_a_server_that_cannot_start_leaves_the_status_of_the_one_that_runs(tmp_path: Path) -> None:

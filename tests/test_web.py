@@ -1,6 +1,7 @@
 """/metrics and /calls: what an operator sees while calls go on."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,22 @@ from server_fixture import House, eventually, said, serving, silence, speech
 from callfsm.call.events import Bye
 from callfsm.inference.engine import Transcript
 from service.engines.fake import ScriptedEngine
+from service.web import MOST_CONNECTIONS
 
 
-def answered(house: House, request: bytes) -> tuple[str, bytes]:
-    """The status line and the body of the answer to an HTTP request."""
+def exchanged(house: House, request: bytes) -> bytes:
+    """The whole answer to an HTTP request."""
     data = b""
     with socket.create_connection(("127.0.0.1", house.http_port), timeout=5.0) as connection:
         connection.sendall(request)
         while more := connection.recv(65_536):
             data += more
-    head, _, body = data.partition(b"\r\n\r\n")
+    return data
+
+
+def answered(house: House, request: bytes) -> tuple[str, bytes]:
+    """The status line and the body of the answer to an HTTP request."""
+    head, _, body = exchanged(house, request).partition(b"\r\n\r\n")
     return head.split(b"\r\n")[0].decode(), body
 
 
@@ -102,6 +109,21 @@ def test_other_paths_and_nonsense_are_answered_and_harmless(tmp_path: Path) -> N
         assert "400" in answered(house, b"\x00\xff\r\n\r\n")[0]
         house.caller(7, speech(7, 5)).run()
         house.expect(7, said(7, 5))
+
+
+def test_clients_wait_for_a_connection_when_there_are_many(tmp_path: Path) -> None:
+    """Those who connect and say nothing take no more files than are meant for them."""
+    with serving(tmp_path, http_port=0) as house, ExitStack() as silent:
+        address = ("127.0.0.1", house.http_port)
+        first, *_ = [
+            silent.enter_context(socket.create_connection(address)) for _ in range(MOST_CONNECTIONS)
+        ]
+        asked = gevent.spawn(get, house, "/calls")
+        house.caller(7, speech(7, 5)).run()
+        house.expect(7, said(7, 5))
+        assert not asked.ready()
+        first.close()
+        assert asked.get(timeout=5.0)[0] == "HTTP/1.1 200 OK"
 
 
 def test_without_a_port_there_is_no_web_server(tmp_path: Path) -> None:

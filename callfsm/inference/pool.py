@@ -18,6 +18,7 @@ from callfsm.inference.events import Request
 
 RELOAD_AFTER_S = 1.0  # doubled at each failure in a row
 RELOAD_AFTER_MAX_S = 60.0
+FORGIVEN_RUNS = 2  # failed in a row: a batch, and then the window in it that no context bears
 ALIKE_S = 2.0  # windows whose lengths differ by less are padded to about the same
 
 
@@ -33,7 +34,17 @@ class Worker(Enum):
 class Pool:
     """One or more contexts and the requests that wait for them."""
 
-    __slots__ = ("_order", "_queue", "batch", "failures", "running", "state", "unwanted", "workers")
+    __slots__ = (
+        "_order",
+        "_queue",
+        "batch",
+        "failed_runs",
+        "failures",
+        "running",
+        "state",
+        "unwanted",
+        "workers",
+    )
 
     def __init__(self, contexts: int, batch: int = 1) -> None:
         self.state = ""
@@ -41,7 +52,8 @@ class Pool:
         self.workers = dict.fromkeys(range(contexts), Worker.LOADING)
         self.running: dict[int, tuple[Request, ...]] = {}
         self.unwanted: dict[int, set[Hashable]] = {}  # owners who gave up, by context that runs
-        self.failures: dict[int, int] = {}  # in a row, by context
+        self.failures: dict[int, int] = {}  # to load, in a row, by context
+        self.failed_runs: dict[int, int] = {}  # in a row, by context
         self._queue: dict[Hashable, tuple[int, Request]] = {}  # by owner
         self._order = count()
 
@@ -146,7 +158,7 @@ def admit(pool: Pool, event: ev.ContextReady) -> Iterator[Effect]:
 def admit_first(pool: Pool, event: ev.ContextReady) -> Iterator[Effect]:
     yield ev.PoolReady()
     for context in sorted(pool.failures):
-        yield _reload_timer(pool, context)
+        yield _reload_timer(context, pool.failures[context])
     yield from admit(pool, event)
 
 
@@ -163,12 +175,17 @@ def set_aside(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:
 def answer(pool: Pool, event: ev.BatchDone) -> Iterator[Effect]:
     yield from _answers(pool, event)
     pool.workers[event.context] = Worker.IDLE
+    pool.failed_runs.pop(event.context, None)
     yield from dispatch(pool)
 
 
 def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
     """Load the context anew: its memory is in doubt. What ran alone has failed; a batch is tried
-    again window by window, lest one that no context can bear fail those of other calls."""
+    again window by window, lest one that no context can bear fail those of other calls.
+
+    One that fails each time, unasked, is loaded later and later: what waits grows meanwhile, and is
+    lost to fewer failures.
+    """
     requests, unwanted = pool.running.pop(event.context), pool.unwanted[event.context]
     for request in requests:
         is_wanted = request.owner not in unwanted and not pool.has_newer(request.owner)
@@ -176,15 +193,22 @@ def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
             pool.push(replace(request, alone=True))
         else:
             yield ev.Answer(request, None, event.error)
-    pool.workers[event.context] = Worker.LOADING
-    yield ev.LoadContext(event.context)
+    was_aborted = len(unwanted) == len(requests)
+    runs = pool.failed_runs.get(event.context, 0) + (not was_aborted)
+    pool.failed_runs[event.context] = runs
+    if runs > FORGIVEN_RUNS:
+        pool.workers[event.context] = Worker.FAILED
+        yield _reload_timer(event.context, runs - FORGIVEN_RUNS)
+    else:
+        pool.workers[event.context] = Worker.LOADING
+        yield ev.LoadContext(event.context)
     yield from dispatch(pool)
 
 
 def reload_later(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:
     pool.workers[event.context] = Worker.FAILED
     pool.failures[event.context] = pool.failures.get(event.context, 0) + 1
-    yield _reload_timer(pool, event.context)
+    yield _reload_timer(event.context, pool.failures[event.context])
 
 
 def reload(pool: Pool, event: ev.ReloadDue) -> Iterator[Effect]:
@@ -243,7 +267,6 @@ def _refuse_waiting(pool: Pool, why: str) -> Iterator[Effect]:
         yield ev.Answer(request, None, why)
 
 
-def _reload_timer(pool: Pool, context: int) -> SetTimer:
-    failures = pool.failures[context]
+def _reload_timer(context: int, failures: int) -> SetTimer:
     after_s = min(RELOAD_AFTER_S * 2 ** (failures - 1), RELOAD_AFTER_MAX_S)
     return SetTimer(f"reload {context}", after_s, ev.ReloadDue(context))

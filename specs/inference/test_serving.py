@@ -248,6 +248,35 @@ def test_reload_back_off(runtime: SimulatedRuntime) -> None:
     pool.advance(1.1).then("serving", LoadContext(0))
 
 
+def test_context_that_fails_each_run(runtime: SimulatedRuntime) -> None:
+    """A context that loads and then fails, the third time in a row, is loaded later and later."""
+    pool = simulate(inference_machine, Pool(1), runtime).after(ev.ContextReady(0))
+    for call in (1, 2):
+        pool.after(submitted(call), batch_failed(0), ev.ContextReady(0))
+    for call, wait_s in enumerate((1, 2, 4, 8, 16, 32, 60, 60), start=3):
+        pool.after(submitted(call), batch_failed(0))
+        assert pool.model.workers[0] is Worker.FAILED
+        pool.advance(wait_s - 0.1).then("serving")
+        pool.advance(0.2).then("serving", LoadContext(0)).after(ev.ContextReady(0))
+
+
+def test_context_that_works_again() -> None:
+    """A run that succeeds ends the count of those that failed."""
+    pool = serving().after(submitted(1), batch_failed(0), ev.ContextReady(0))
+    pool.after(submitted(2), batch_done(0))
+    for call in (3, 4):
+        pool.after(submitted(call)).when(batch_failed(0)).the(LoadContext)
+        pool.after(ev.ContextReady(0))
+
+
+def test_aborted_runs_are_no_failures() -> None:
+    """Runs that were aborted, since nobody wanted their text any more, do not count."""
+    pool = serving()
+    for call in range(1, 5):
+        pool.after(submitted(call), withdrawn(call)).when(batch_failed(0)).the(LoadContext)
+        pool.after(ev.ContextReady(0))
+
+
 # ---------------------------------------------------------------- the end
 def test_stop() -> None:
     """When the service ends, what waits is refused and what runs is finished."""
