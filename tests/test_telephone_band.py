@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from callfsm.call.companding import to_pcm16
-from callfsm.call.telephone_band import DELAY_SAMPLES, TelephoneBandStore
+from callfsm.call.telephone_band import (
+    BLOCK_SAMPLES,
+    DELAY_SAMPLES,
+    FRESH,
+    PACKED,
+    TelephoneBandStore,
+)
 from tests.test_companding import voice
 
 RATE = 16_000
@@ -79,19 +85,44 @@ FRAMES = st.integers(0, 400)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 50), FRAMES, FRAMES, st.integers(0, 8 * RATE))
+@given(st.integers(1, 50), FRAMES, FRAMES, FRAMES, st.integers(0, 8 * RATE))
 def test_a_clip_depends_on_the_audio_alone(
-    frames: int, one: int, other: int, forgotten: int
+    frames: int, one: int, other: int, waiting: int, forgotten: int
 ) -> None:
-    """Its samples are the same to the bit, however the audio came and whatever was forgotten."""
+    """Its samples are the same to the bit, however the audio came, whatever was forgotten, and
+    whether a clip of before still waits for a context."""
     spoken = voice(0.5, seed=2, seconds=8.0)
     start, end = sorted((one * FRAME, other * FRAME))
     until = -(-end // (frames * FRAME)) * frames * FRAME  # the piece in which it ends has come
-    store = held(spoken[:until], frames)
+    before = min(end, waiting * FRAME) // (frames * FRAME) * frames * FRAME
+    store = held(spoken[:before], frames)
+    kept = store.clip(0, before)
+    for at in range(before, until, frames * FRAME):
+        store.append(to_pcm16(spoken[at : at + frames * FRAME]))
     store.forget(min(start, forgotten))
     clip = store.clip(start, end)
     assert len(clip) == len(clip.samples) == end - start
     assert (clip.samples == held(spoken[:end]).clip(start, end).samples).all()
+    assert len(kept) == before
+
+
+def test_what_waits_is_held_once() -> None:
+    """While a clip waits for a context, its newest blocks stay as they are: packed, they would be
+    there twice. When it is gone, they are packed."""
+    before = taken_bytes()
+    store = held(np.zeros(5 * RATE, np.float32))
+    clip = store.clip(0, 5 * RATE)
+    for _ in range(0, 4 * RATE, FRAME):
+        store.append(np.zeros(FRAME, np.int16))
+    assert store.held_bytes == 2 * 4_000 + 7 * 8_000
+    assert taken_bytes() - before == store.held_bytes + BLOCK_SAMPLES  # and one to be filled
+    del clip
+    store.append(np.zeros(FRAME, np.int16))
+    assert store.held_bytes == 5 * 4_000 + 4 * 8_000 + FRAME // 2
+
+
+def taken_bytes() -> int:
+    return sum(blocks.taken * blocks.size for blocks in (FRESH, PACKED))
 
 
 def test_a_clip_lies_where_it_should() -> None:

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def double(narrow: NDArray[np.int16]) -> NDArray[np.float32]:
     return samples.clip(-1.0, 1.0, out=samples)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class TelephoneBandClip(Clip):
     """Blocks, and which narrow samples of them are meant. The blocks are shared."""
 
@@ -108,7 +109,7 @@ def _joined(blocks: Iterable[Block]) -> bytes:
 class TelephoneBandStore:
     """An AudioStore. Takes frames: a multiple of two samples at a time."""
 
-    __slots__ = ("_base", "_fresh", "_growing", "_history", "_packed", "_state")
+    __slots__ = ("_base", "_fresh", "_growing", "_history", "_lent", "_packed", "_state")
 
     def __init__(self) -> None:
         self._base = 0  # number of the first block held
@@ -117,6 +118,8 @@ class TelephoneBandStore:
         self._growing = FRESH.empty()  # the block that is not complete
         self._state: State = None  # of the coder now
         self._history = bytes(2 * _HISTORY)
+        # The last clip, and the number of its first fresh block.
+        self._lent: tuple[ref[TelephoneBandClip], int] | None = None
 
     @property
     def held_bytes(self) -> int:
@@ -132,7 +135,7 @@ class TelephoneBandStore:
             if len(self._growing) == BLOCK_SAMPLES:
                 self._fresh.append(self._growing)
                 self._growing = FRESH.empty()
-        self._pack(self._blocks - FRESH_BLOCKS - LATE_BLOCKS)
+        self._pack(min(self._blocks - FRESH_BLOCKS - LATE_BLOCKS, self._lent_from))
 
     def clip(self, start: int, end: int) -> TelephoneBandClip:
         first, last = start // 2, end // 2
@@ -143,13 +146,15 @@ class TelephoneBandStore:
         fresh = self._fresh[max(0, from_block - border) : max(0, to_block - border)]
         if to_block > border + len(self._fresh):
             fresh.append(self._growing)  # what comes later is behind the clip's end
-        return TelephoneBandClip(
+        clip = TelephoneBandClip(
             state=packed[0][0] if packed else None,
             packed=tuple(block for _, block in packed),
             fresh=tuple(fresh),
             first=first % BLOCK_SAMPLES,
             length=last - first,
         )
+        self._lent = ref(clip), self._base + max(from_block, border)
+        return clip
 
     def forget(self, before: int) -> None:
         block = before // 2 // BLOCK_SAMPLES
@@ -163,6 +168,14 @@ class TelephoneBandStore:
     def _blocks(self) -> int:
         """Complete blocks since the start of the call."""
         return self._base + len(self._packed) + len(self._fresh)
+
+    @property
+    def _lent_from(self) -> int:
+        """From which block on somebody else holds them as they are: packed, they would be held
+        twice, and as late as windows wait under load that is for seconds."""
+        if self._lent is None or self._lent[0]() is None:
+            return self._blocks
+        return self._lent[1]
 
     def _pack(self, before: int) -> None:
         """Pack the blocks up to this one."""

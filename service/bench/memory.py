@@ -1,9 +1,10 @@
 """What a call costs in memory: many calls that have been heard and wait to be transcribed.
 
 A real server process. Every caller sends its speech as fast as the server takes it and stays on the
-line; growth is the server's resident memory at its highest, less its highest while fewer calls kept
-every context busy with full batches of the windows that full buffers give, the longest there are:
-what the contexts take then is no call's.
+line; growth is the server's resident memory at its highest, less its highest while fewer calls, one
+round after the other, kept every context busy with full batches of the windows that full buffers
+give, the longest there are: what the contexts take then is no call's. Both are watched equally
+long: what inference takes varies, and the highest is the higher the longer one looks.
 """
 
 import tempfile
@@ -63,7 +64,7 @@ class Memory:
 
 
 def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Memory:
-    """`calls` calls, watched for `seconds`.
+    """`calls` calls, watched for `seconds`, as the fewer are before them.
 
     Raises CallfsmError when the server does not start, when calls crash, and when there are too
     few calls for their memory to show.
@@ -73,7 +74,7 @@ def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Memory:
     with status:
         one, two = (_loaded_bytes(server, contexts) for contexts in (1, 2))
         with _running(server, calls + FIRST_CALLS) as (process, settings):
-            base_bytes = _with_first_calls(process, settings, call.samples)
+            base_bytes = _with_first_calls(process, settings, call.samples, seconds)
             most = _with_calls(process, settings, call.samples, calls, seconds)
     if most[0] <= base_bytes:
         raise CallfsmError(
@@ -137,19 +138,23 @@ def _loaded_bytes(server: Server, contexts: int) -> int:
         return process.resident_bytes()
 
 
-def _with_first_calls(process: ServerProcess, settings: CallerSettings, samples: Samples) -> int:
-    """The most, until all of them are closed."""
-    numbers = range(1, FIRST_CALLS + 1)
-    callers = [gevent.spawn(Caller(number, samples, settings).run) for number in numbers]
-    most = 0
-    with gevent.Timeout(CLOSED_WITHIN_S):
-        # Callers wait for their last texts for so long only: they can be gone before their calls.
-        while process.metrics()["callfsm_calls_active"] or not all(
-            caller.ready() for caller in callers
-        ):
-            most = max(most, process.resident_bytes())
-            gevent.sleep(LOOK_EVERY_S)
-    gevent.joinall(callers, raise_error=True)
+def _with_first_calls(
+    process: ServerProcess, settings: CallerSettings, samples: Samples, seconds: float
+) -> int:
+    """The most, in as many rounds as take `seconds`: of each, until all of its calls are closed."""
+    most, until_s = 0, time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        numbers = range(1, FIRST_CALLS + 1)
+        callers = [gevent.spawn(Caller(number, samples, settings).run) for number in numbers]
+        with gevent.Timeout(CLOSED_WITHIN_S):
+            # Callers wait for their last texts for so long only: they can be gone before their
+            # calls.
+            while process.metrics()["callfsm_calls_active"] or not all(
+                caller.ready() for caller in callers
+            ):
+                most = max(most, process.resident_bytes())
+                gevent.sleep(LOOK_EVERY_S)
+        gevent.joinall(callers, raise_error=True)
     return most
 
 
