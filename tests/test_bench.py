@@ -313,11 +313,11 @@ class TestTrial:
 
 
 class TestMemory:
-    def test_a_call_costs_the_growth_shared_by_all(self) -> None:
-        """In kB of 1000 bytes."""
-        memory = Memory(500, 500, 15.0, 300_000_000, 340_000_000, 120_000_000)
-        assert memory.call_kb == 80.0
-        assert memory.bars()[0].is_met
+    def test_a_call_costs_the_growth_shared_by_those_that_are_more(self) -> None:
+        """In kB of 1000 bytes; what it holds is shared by all."""
+        memory = Memory(564, 45_120_000, 500, 15.0, 300_000_000, 355_000_000, 120_000_000)
+        assert (memory.held_kb, memory.call_kb) == (80.0, 110.0)
+        assert [bar.is_met for bar in memory.bars()] == [True, False]
 
 
 def talked(

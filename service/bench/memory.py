@@ -1,10 +1,14 @@
 """What a call costs in memory: many calls that have been heard and wait to be transcribed.
 
-A real server process. Every caller sends its speech as fast as the server takes it and stays on the
-line; growth is the server's resident memory at its highest, less its highest while fewer calls, one
-round after the other, kept every context busy with full batches of the windows that full buffers
-give, the longest there are: what the contexts take then is no call's. Both are watched equally
-long: what inference takes varies, and the highest is the higher the longer one looks.
+Real server processes. Every caller sends its speech as fast as the server takes it and stays on the
+line. Two figures:
+
+* What a call holds: resident memory when no call is read on, since each has a full buffer, less
+  that of the same server without calls. No context ever ends with a window, so nothing else grows.
+* What it costs beside inference: resident memory at its highest, less its highest while fewer
+  calls, one round after the other, kept every context busy with full batches of the windows that
+  full buffers give, the longest there are, shared by the calls that are more. Both are watched
+  equally long: what inference takes varies, and the highest is the higher the longer one looks.
 """
 
 import tempfile
@@ -36,6 +40,7 @@ HEARD_S = 15.0  # of speech, in every call
 FIRST_CALLS = 64  # at once, before the memory of calls is counted: enough to fill their buffers
 LIMIT_KB = 100.0
 LOOK_EVERY_S = 0.1  # what a batch takes is there for half a second
+STILL_S = 3.0  # no call is read in that time: all of them have full buffers
 CLOSED_WITHIN_S = 120.0
 
 
@@ -44,6 +49,7 @@ class Memory:
     """Bytes by what they are for; kB are 1000 of them."""
 
     calls: int
+    held_bytes: int  # by all of them, with full buffers
     calls_open: int  # when the most memory was held
     heard_s_mean: float  # audio that the server had taken from each by then
     base_bytes: int  # the most with the first calls
@@ -51,16 +57,24 @@ class Memory:
     context_bytes: int  # what one more context takes
 
     @property
+    def held_kb(self) -> float:
+        return self.held_bytes / self.calls / 1000
+
+    @property
     def call_kb(self) -> float:
-        return (self.most_bytes - self.base_bytes) / self.calls / 1000
+        return (self.most_bytes - self.base_bytes) / (self.calls - FIRST_CALLS) / 1000
 
     def figures(self) -> dict[str, Any]:
         """Everything, by the names that --json uses."""
         bars = [bar.figures() for bar in self.bars()]
-        return {**asdict(self), "call_kb": round(self.call_kb, 1), "bars": bars}
+        kb = {"held_kb": round(self.held_kb, 1), "call_kb": round(self.call_kb, 1)}
+        return {**asdict(self), **kb, "bars": bars}
 
     def bars(self) -> list[Bar]:
-        return [Bar("memory of a call that is buffering", self.call_kb, LIMIT_KB, "kB")]
+        return [
+            Bar("held by a call that is buffering", self.held_kb, LIMIT_KB, "kB"),
+            Bar("a call's cost beside inference", self.call_kb, LIMIT_KB, "kB"),
+        ]
 
 
 def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Memory:
@@ -69,9 +83,12 @@ def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Memory:
     Raises CallfsmError when the server does not start, when calls crash, and when there are too
     few calls for their memory to show.
     """
+    if calls <= FIRST_CALLS:
+        raise CallfsmError(f"{calls} calls are too few: {FIRST_CALLS} are there before they count")
     call = _spoken(seed)
     status = Console(stderr=True).status(f"{calls} calls of {call.duration_s:.0f} s")
     with status:
+        held = _held_bytes(server, call.samples, calls)
         one, two = (_loaded_bytes(server, contexts) for contexts in (1, 2))
         with _running(server, calls + FIRST_CALLS) as (process, settings):
             base_bytes = _with_first_calls(process, settings, call.samples, seconds)
@@ -81,12 +98,13 @@ def measure(calls: int, seconds: float, server: Server, *, seed: int) -> Memory:
             f"{calls} calls took no more memory than {FIRST_CALLS} did before, nearly all of it "
             "the contexts': measure more calls"
         )
-    return Memory(calls, most[1], most[2], base_bytes, most[0], two - one)
+    return Memory(calls, held, most[1], most[2], base_bytes, most[0], two - one)
 
 
 def print_table(memory: Memory) -> None:
     """What there was, then the bar."""
     megabytes = {
+        "held by all calls": memory.held_bytes,
         "server with the first calls": memory.base_bytes,
         "with all calls": memory.most_bytes,
     }
@@ -108,7 +126,7 @@ def _spoken(seed: int) -> SpokenCall:
 
 @contextmanager
 def _running(
-    server: Server, calls: int, *options: str
+    server: Server, calls: int, *options: str, module: str = "service"
 ) -> Iterator[tuple[ServerProcess, CallerSettings]]:
     """A server, and how callers reach it."""
     with tempfile.TemporaryDirectory(prefix="callfsm-bench-") as name:
@@ -119,7 +137,9 @@ def _running(
         if calls > 1:
             told += ("--max-calls", str(calls), "--admission", "off")
         log = directory / "server.log"
-        with ServerProcess(directory / "db", base_port, sink.port, log, told) as process:
+        with ServerProcess(
+            directory / "db", base_port, sink.port, log, told, module=module
+        ) as process:
             yield (
                 process,
                 CallerSettings(
@@ -131,6 +151,23 @@ def _running(
                 ),
             )
         sink.stop()
+
+
+def _held_bytes(server: Server, samples: Samples, calls: int) -> int:
+    """What all calls hold when none of them takes more."""
+    with _running(server, calls, module="service.bench.standing") as (process, settings):
+        base_bytes = process.resident_bytes()
+        over, heard_s = Signal(), -1.0
+        on_line = [
+            gevent.spawn(Caller(number, samples, settings, on_progress=_hold(samples, over)).run)
+            for number in range(1, calls + 1)
+        ]
+        with gevent.Timeout(CLOSED_WITHIN_S):
+            while heard_s < (heard_s := _metrics(process)["callfsm_audio_seconds_total"]):
+                gevent.sleep(STILL_S)
+        held_bytes = process.resident_bytes() - base_bytes
+        gevent.killall(on_line)
+    return held_bytes
 
 
 def _loaded_bytes(server: Server, contexts: int) -> int:
@@ -173,9 +210,7 @@ def _with_calls(
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
             held = process.resident_bytes()
-            metrics = process.metrics()
-            if crashed := metrics.get("callfsm_calls_crashed_total", 0.0):
-                raise CallfsmError(f"{crashed:.0f} calls crashed, which leaves their memory out")
+            metrics = _metrics(process)
             heard_s = metrics["callfsm_audio_seconds_total"] - heard_before_s
             seen = (held, int(metrics["callfsm_calls_active"]), round(heard_s / calls, 2))
             most = max(most, seen)
@@ -183,6 +218,14 @@ def _with_calls(
     finally:
         gevent.killall(on_line)
     return most
+
+
+def _metrics(process: ServerProcess) -> dict[str, float]:
+    """Raises CallfsmError when calls have crashed."""
+    metrics = process.metrics()
+    if crashed := metrics.get("callfsm_calls_crashed_total", 0.0):
+        raise CallfsmError(f"{crashed:.0f} calls crashed, which leaves their memory out")
+    return metrics
 
 
 def _hold(samples: Samples, over: Signal) -> Callable[[float], None]:

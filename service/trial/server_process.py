@@ -31,10 +31,12 @@ class ServerProcess:
         llama_port: int,
         log: Path,
         options: tuple[str, ...] = (),
+        *,
+        module: str = "service",
     ) -> None:
         self.log = log
         self._arguments = [
-            *(sys.executable, "-m", "service", "--udp-port", "0", "--http-port", "0"),
+            *(sys.executable, "-m", module, "--udp-port", "0", "--http-port", "0"),
             *("--audio-base-port", str(audio_base_port), "--llama-port", str(llama_port)),
             *("--database", str(database)),
             *options,
