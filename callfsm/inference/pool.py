@@ -183,8 +183,8 @@ def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
     """Load the context anew: its memory is in doubt. What ran alone has failed; a batch is tried
     again window by window, lest one that no context can bear fail those of other calls.
 
-    One that fails each time, unasked, is loaded later and later: what waits grows meanwhile, and is
-    lost to fewer failures.
+    One that fails each time, unasked, is loaded later and later: what waits grows meanwhile, and
+    fewer windows are lost.
     """
     requests, unwanted = pool.running.pop(event.context), pool.unwanted[event.context]
     for request in requests:
