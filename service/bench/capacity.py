@@ -30,7 +30,7 @@ from service.trial.play import Trial
 
 WORD_P95_S, WER_POINTS = 4.0, 1.5
 HUB_PERCENT = 99.0  # of its wakings the hub is at most 10 ms late
-DIFFERENT_CALLS = 6  # each is one call alone, then as many copies as there are calls
+DIFFERENT_CALLS = 12  # each is one call alone, then as many copies as there are calls; 400 words
 BASELINE_FROM = 4  # calls to begin with; it bears about so many
 EVERYBODY_COMES_IN = ("--admission", "off", "--drain-s", "1")
 RAMP_S = 4.0  # within which all calls begin
