@@ -22,7 +22,7 @@ from service.engines.whispercpp import whole_file_text
 from service.speech.corpus import SpokenCall, continuous
 from service.speech.latency import HeardWord, Utterance, utterances
 from service.speech.wer import WordErrors, word_errors
-from service.trial.simulated import FAST, WHISPERCPP, InferenceCost, simulate
+from service.trial.simulated import COSTS, InferenceCost, simulate
 from service.weights.resolve import resolve
 
 MODEL = "tiny.en"
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument(
         "--load", type=float, default=1.0, help="of the contexts, 0..1; looks are taken below 1"
     )
-    parser.add_argument("--engine", choices=["ctranslate2", "whispercpp"], default="ctranslate2")
+    parser.add_argument("--engine", choices=list(COSTS), default="ctranslate2")
     parser.add_argument(
         "--cost", type=float, nargs=2, metavar="S", help="of a window, and of a second of it"
     )
@@ -48,9 +48,7 @@ def main() -> None:
     chosen = {name: float(value) for name, value in (s.split("=") for s in arguments.settings)}
     settings = CallSettings(windows=WindowSettings(**chosen))  # type: ignore[arg-type]
     engine, network = loaded_engine(arguments.engine), SileroNetwork.installed()
-    cost = FAST if arguments.engine == "ctranslate2" else WHISPERCPP
-    if arguments.cost:
-        cost = InferenceCost(*arguments.cost)
+    cost = InferenceCost(*arguments.cost) if arguments.cost else COSTS[arguments.engine]
     live, whole = WordErrors(), WordErrors()
     latencies_s: list[float] = []
     spoken: list[Utterance] = []

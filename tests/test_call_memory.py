@@ -10,7 +10,6 @@ from callfsm.call.call import Call
 from callfsm.call.settings import CallSettings
 from callfsm.call.silero import SileroDetector, SileroNetwork
 from callfsm.call.table import call_machine
-from callfsm.call.telephone_band import FRESH, PACKED
 from callfsm.fsm.actor import Actor
 from callfsm.fsm.table import Effect
 from callfsm.runtimes.simulated import SimulatedRuntime
@@ -18,6 +17,7 @@ from service.audio import AudioConnection
 from service.beat import Beat
 from service.metrics import Metrics
 from tests.test_companding import voice
+from tests.test_telephone_band import taken_bytes
 
 CALLS, PIECE = 30, 1600
 
@@ -77,23 +77,18 @@ BEAT = Beat()
 SPOKEN = voice(0.5, seed=1, seconds=19.0)
 
 
-def audio_bytes() -> int:
-    """Of all calls, in memory that tracemalloc does not see."""
-    return sum(blocks.taken * blocks.size for blocks in (FRESH, PACKED))
-
-
 def test_a_buffering_call_takes_less_than_100_kb() -> None:
     """Audio, and all that is Python's: model, actor, mailbox, timers, detector, connection."""
     network, runtime = SileroNetwork.installed(), SimulatedRuntime()
     buffering_call(0, network, runtime)
     gc.collect()
-    before = audio_bytes()
+    before = taken_bytes()
     tracemalloc.start()
     try:
         calls = [buffering_call(number, network, runtime) for number in range(1, CALLS + 1)]
         gc.collect()
         taken, _ = tracemalloc.get_traced_memory()
-        taken += audio_bytes() - before
+        taken += taken_bytes() - before
     finally:
         tracemalloc.stop()
     per_call = taken / len(calls)

@@ -197,23 +197,19 @@ def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
     runs = pool.failed_runs.get(event.context, 0) + (not was_aborted)
     pool.failed_runs[event.context] = runs
     if runs > FORGIVEN_RUNS:
-        pool.workers[event.context] = Worker.FAILED
-        yield _reload_timer(event.context, runs - FORGIVEN_RUNS)
+        yield _rest(pool, event.context, runs - FORGIVEN_RUNS)
     else:
-        pool.workers[event.context] = Worker.LOADING
-        yield ev.LoadContext(event.context)
+        yield _load(pool, event.context)
     yield from dispatch(pool)
 
 
 def reload_later(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:
-    pool.workers[event.context] = Worker.FAILED
     pool.failures[event.context] = pool.failures.get(event.context, 0) + 1
-    yield _reload_timer(event.context, pool.failures[event.context])
+    yield _rest(pool, event.context, pool.failures[event.context])
 
 
 def reload(pool: Pool, event: ev.ReloadDue) -> Iterator[Effect]:
-    pool.workers[event.context] = Worker.LOADING
-    yield ev.LoadContext(event.context)
+    yield _load(pool, event.context)
 
 
 def withdraw(pool: Pool, event: ev.Withdrawn) -> Iterator[Effect]:
@@ -265,6 +261,16 @@ def _answers(pool: Pool, event: ev.BatchDone | ev.BatchFailed) -> Iterator[Effec
 def _refuse_waiting(pool: Pool, why: str) -> Iterator[Effect]:
     for request in pool.pop_all():
         yield ev.Answer(request, None, why)
+
+
+def _load(pool: Pool, context: int) -> ev.LoadContext:
+    pool.workers[context] = Worker.LOADING
+    return ev.LoadContext(context)
+
+
+def _rest(pool: Pool, context: int, failures: int) -> SetTimer:
+    pool.workers[context] = Worker.FAILED
+    return _reload_timer(context, failures)
 
 
 def _reload_timer(context: int, failures: int) -> SetTimer:

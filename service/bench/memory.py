@@ -13,7 +13,7 @@ line. Two figures:
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -157,11 +157,8 @@ def _held_bytes(server: Server, samples: Samples, calls: int) -> int:
     """What all calls hold when none of them takes more."""
     with _running(server, calls, module="service.bench.standing") as (process, settings):
         base_bytes = process.resident_bytes()
-        over, heard_s = Signal(), -1.0
-        on_line = [
-            gevent.spawn(Caller(number, samples, settings, on_progress=_hold(samples, over)).run)
-            for number in range(1, calls + 1)
-        ]
+        heard_s = -1.0
+        on_line = _callers(settings, samples, range(1, calls + 1))
         with gevent.Timeout(CLOSED_WITHIN_S):
             while heard_s < (heard_s := _metrics(process)["callfsm_audio_seconds_total"]):
                 gevent.sleep(STILL_S)
@@ -178,20 +175,26 @@ def _loaded_bytes(server: Server, contexts: int) -> int:
 def _with_first_calls(
     process: ServerProcess, settings: CallerSettings, samples: Samples, seconds: float
 ) -> int:
-    """The most, in as many rounds as take `seconds`: of each, until all of its calls are closed."""
+    """The most, in as many rounds as take `seconds`."""
     most, until_s = 0, time.monotonic() + seconds
     while time.monotonic() < until_s:
-        numbers = range(1, FIRST_CALLS + 1)
-        callers = [gevent.spawn(Caller(number, samples, settings).run) for number in numbers]
-        with gevent.Timeout(CLOSED_WITHIN_S):
-            # Callers wait for their last texts for so long only: they can be gone before their
-            # calls.
-            while process.metrics()["callfsm_calls_active"] or not all(
-                caller.ready() for caller in callers
-            ):
-                most = max(most, process.resident_bytes())
-                gevent.sleep(LOOK_EVERY_S)
-        gevent.joinall(callers, raise_error=True)
+        most = max(most, _in_a_round(process, settings, samples))
+    return most
+
+
+def _in_a_round(process: ServerProcess, settings: CallerSettings, samples: Samples) -> int:
+    """The most, until all of the first calls are closed."""
+    numbers = range(1, FIRST_CALLS + 1)
+    callers = [gevent.spawn(Caller(number, samples, settings).run) for number in numbers]
+    most = 0
+    with gevent.Timeout(CLOSED_WITHIN_S):
+        # Callers wait for their last texts for so long only: they can be gone before their calls.
+        while process.metrics()["callfsm_calls_active"] or not all(
+            caller.ready() for caller in callers
+        ):
+            most = max(most, process.resident_bytes())
+            gevent.sleep(LOOK_EVERY_S)
+    gevent.joinall(callers, raise_error=True)
     return most
 
 
@@ -199,12 +202,9 @@ def _with_calls(
     process: ServerProcess, settings: CallerSettings, samples: Samples, calls: int, seconds: float
 ) -> tuple[int, int, float]:
     """At the moment of the most memory: the bytes, the calls that are open, seconds of each."""
-    over = Signal()
     heard_before_s = process.metrics()["callfsm_audio_seconds_total"]
-    on_line = [
-        gevent.spawn(Caller(number, samples, settings, on_progress=_hold(samples, over)).run)
-        for number in range(FIRST_CALLS + 1, FIRST_CALLS + calls + 1)
-    ]
+    numbers = range(FIRST_CALLS + 1, FIRST_CALLS + calls + 1)
+    on_line = _callers(settings, samples, numbers)
     most = (0, 0, 0.0)
     try:
         until_s = time.monotonic() + seconds
@@ -218,6 +218,17 @@ def _with_calls(
     finally:
         gevent.killall(on_line)
     return most
+
+
+def _callers(
+    settings: CallerSettings, samples: Samples, numbers: Iterable[int]
+) -> "list[gevent.Greenlet[..., Any]]":
+    """They say all of it, and then stay on the line until they are killed."""
+    over = Signal()
+    return [
+        gevent.spawn(Caller(number, samples, settings, on_progress=_hold(samples, over)).run)
+        for number in numbers
+    ]
 
 
 def _metrics(process: ServerProcess) -> dict[str, float]:

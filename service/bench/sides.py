@@ -14,7 +14,7 @@ from callfsm.inference.engine import AudioWindow, Engine
 from callfsm.words import as_text
 from service.bench.lags import cuts_s
 from service.bench.ways import Run, Server, Way, play
-from service.engines.whispercpp import WhisperCppEngine, whole_file_text
+from service.engines.whispercpp import whole_file_text
 from service.peers.chunking import cut
 from service.settings import available_cores
 from service.speech.corpus import SpokenCall
@@ -23,7 +23,7 @@ from service.speech.latency import timed_words
 from service.speech.noise import NON_SPEECH, Samples
 from service.speech.wer import WordErrors, normalize, word_errors
 from service.trial.report import latency_figures
-from service.trial.simulated import FAST, WHISPERCPP, simulate
+from service.trial.simulated import COSTS, InferenceCost, simulate
 from service.weights.resolve import resolve
 
 ALONE = 0.3  # the share of two contexts that one call keeps busy, for simulated calls
@@ -124,22 +124,23 @@ def texts_out_of_nothing(seconds: float, engine: Engine, server: Server) -> dict
 
 def _simulated(server: Server, samples: Samples) -> tuple[str, list[float]]:
     """The text of a call, and where it was cut. Runs in a process of its own."""
-    engine, network = _loaded(server)
+    engine, network, cost = _loaded(server)
     heard = simulate(
         samples,
         engine,
         settings=server.settings().call_settings(),
         detector=SileroDetector(network),
         load=ALONE,
-        cost=WHISPERCPP if isinstance(engine, WhisperCppEngine) else FAST,
+        cost=cost,
     )
     return heard.text, [w.end_s for w in heard.windows if w.cut is not Cut.EAGER]
 
 
 @cache
-def _loaded(server: Server) -> tuple[Engine, SileroNetwork]:
+def _loaded(server: Server) -> tuple[Engine, SileroNetwork, InferenceCost]:
     """What a process needs once."""
-    return server.choice().loaded(), SileroNetwork.installed()
+    choice = server.choice()
+    return choice.loaded(), SileroNetwork.installed(), COSTS[choice.name]
 
 
 def _whole_file_texts(model: str) -> dict[str, Callable[[Samples], str]]:

@@ -35,9 +35,9 @@ class InferenceCost:
         return self.window_s + self.audio_s * window.audio.duration_s
 
 
-# On one core, tiny.en: what `auto` takes on an AMD EPYC with AVX-512 (Zen 5), and whisper.cpp with
-# q8_0 weights on one without (Zen 4; medians of windows of 3 to 20 s: 0.34 to 1.45 s).
-FAST, WHISPERCPP = InferenceCost(0.045, 0.011), InferenceCost(0.17, 0.06)
+# By the engine's name, tiny.en on one core: an AMD EPYC with AVX-512 (Zen 5), and for whisper.cpp
+# one without (Zen 4; q8_0 weights, medians of windows of 3 to 20 s: 0.34 to 1.45 s).
+COSTS = {"ctranslate2": InferenceCost(0.045, 0.011), "whispercpp": InferenceCost(0.17, 0.06)}
 
 
 @dataclass
@@ -66,7 +66,7 @@ def simulate(
     settings: CallSettings = DEFAULTS,
     detector: SpeechDetector | None = None,
     load: float = 1.0,
-    cost: InferenceCost = FAST,
+    cost: InferenceCost = COSTS["ctranslate2"],
 ) -> Heard:
     """Play `samples` (float32, shape (n,), 16 kHz) as a call of 20 ms frames, and hang up.
 
