@@ -50,7 +50,7 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# $(call debian,PACKAGE,WHAT IS NOT THERE WITHOUT)
+# $(call debian,PACKAGES,WHAT IS NOT THERE WITHOUT)
 debian = @if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	  dpkg -s $(1) >/dev/null 2>&1 \
 	  || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1); } >/dev/null \
@@ -58,7 +58,7 @@ debian = @if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	else echo "$@: not root on Debian; $(2)"; fi
 
 speech:  ## human telephone speech, where Debian's packages can be had; everything works without
-	$(call debian,asterisk-core-sounds-en-wav,no telephone prompts: the synthetic voice is used)
+	$(call debian,asterisk-core-sounds-en-wav asterisk-core-sounds-en,no telephone prompts: the synthetic voice is used)
 
 browser:  ## Chromium, in which the tests look at the page
 	$(call debian,chromium,no Chromium: the page is not looked at)

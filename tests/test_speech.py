@@ -1,6 +1,7 @@
 """Speech material and scoring: what the demo plays, and how its text is judged."""
 
 import gzip
+import re
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from service.speech.scripts import PROMPT_SCRIPTS, SENTENCES
 from service.speech.telephone import mu_law_round_trip, telephone
 from service.speech.wer import WordErrors, normalize, word_errors
 
+MAKEFILE = Path(__file__).parents[1] / "Makefile"
 SPOKEN_WORD_S = 0.25
 
 
@@ -154,8 +156,15 @@ class TestPrompts:
         """Without the packages nothing is available, and the error says what to install."""
         monkeypatch.setattr(prompts, "SOUNDS_DIR", tmp_path / "none")
         assert not prompts.available()
-        with pytest.raises(ConfigError, match="asterisk-core-sounds-en-wav"):
+        with pytest.raises(ConfigError, match=" ".join(prompts.PACKAGES)):
             prompts.prompts()
+
+    def test_make_speech_installs_each_package(self) -> None:
+        """Debian only recommends the transcript to those who install the speech."""
+        recipe = re.search(r"^speech:.*\n\t(.*)", MAKEFILE.read_text(), re.MULTILINE)
+        assert recipe is not None
+        packages = recipe[1].removeprefix("$(call debian,").split(",")[0].split()
+        assert packages == list(prompts.PACKAGES)
 
     @pytest.mark.skipif(not prompts.available(), reason="telephone prompts not installed")
     def test_installed_package_matches_its_transcript(self) -> None:

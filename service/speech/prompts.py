@@ -11,6 +11,7 @@ from pathlib import Path
 
 from callfsm.errors import ConfigError
 
+PACKAGES = ("asterisk-core-sounds-en-wav", "asterisk-core-sounds-en")  # speech, and transcript
 SOUNDS_DIR = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 TRANSCRIPT = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
 NOT_SPEECH = "[<("  # the transcript's brackets: tones, silence, remarks
@@ -50,7 +51,7 @@ def prompts() -> list[Prompt]:
     if not available():
         raise ConfigError(
             f"The telephone prompts are not installed ({SOUNDS_DIR} or {TRANSCRIPT} is missing); "
-            "run `apt-get install asterisk-core-sounds-en-wav asterisk-core-sounds-en`."
+            f"run `apt-get install {' '.join(PACKAGES)}`."
         )
     found = []
     for line in gzip.decompress(TRANSCRIPT.read_bytes()).decode().splitlines():
