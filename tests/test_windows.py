@@ -209,20 +209,29 @@ OPERATIONS = st.lists(
         st.just(("begin", 0)),
         st.just(("grow", 0)),
         st.just(("look", 0)),
+        st.tuples(st.just("soon"), st.integers(0, 6)),
     ),
     max_size=60,
 )
+SOUNDS = ("speech", "silence")
+LONGER_CONTEXT_BEHIND = [
+    *[("speech", 50), ("silence", 20), ("take", 0), ("begin", 0), ("soon", 1)],
+    *[("speech", 50), ("silence", 20)],  # a window with no context waits,
+    *[("speech", 50)] * 7,  # and behind it one that begins with the first second
+    *[("take", 0), ("begin", 0), ("take", 0)],
+]
 
 
+@example(LONGER_CONTEXT_BEHIND, WindowSettings(context_s=9.0, telephone_band=False))
 @settings(max_examples=100, deadline=None)
 @given(OPERATIONS, SETTINGS)
 def test_no_speech_is_lost_whatever_happens(
     operations: list[tuple[str, int]], chosen: WindowSettings
 ) -> None:
-    """Pauses on the clock, chunk ends, late takes, windows that grow, looks and overflow lose no
-    speech in any order; every window holds the audio of its place, and the buffer is bounded once
-    the sender waits."""
-    runs = [(n, 0) if what == "speech" else (0, n) for what, n in operations if n]
+    """Pauses on the clock, chunk ends, late takes, windows that grow, looks, overflow and less
+    context where somebody waits lose no speech in any order; every window holds the audio of its
+    place, and the buffer is bounded once the sender waits."""
+    runs = [(n, 0) if what == "speech" else (0, n) for what, n in operations if what in SOUNDS]
     samples = audio(runs)
     held = as_held(samples)
     buffer = WindowBuffer(chosen, LoudIsSpeech())
@@ -250,6 +259,8 @@ def test_no_speech_is_lost_whatever_happens(
             case "look" if not buffer.has_window and buffer.is_look_due(0.2):
                 windows.append(buffer.take())
                 assert windows[-1].cut.is_look
+            case "soon":
+                buffer.limit_context(chosen.context_s, min(chosen.context_s, frames))
             case "end":
                 buffer.end()
                 windows += all_windows(buffer)

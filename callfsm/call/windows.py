@@ -290,11 +290,10 @@ class WindowBuffer:
     def _forget(self) -> None:
         """Let go of audio that no window can need any more."""
         keep = self._consumed if self._settings.mode == "chunk" else self._segmenter.keeps_from
-        if self._spans:
-            keep = min(keep, self._spans[0].start)
+        needed = [span.start for span in self._spans]  # a later one may have the longer context
         if self._unstarted is not None:
-            keep = min(keep, self._unstarted.fresh)
-        self._store.forget(keep)
+            needed.append(self._unstarted.fresh)
+        self._store.forget(min([keep, *needed]))
 
 
 def _merged(first: Span, last: Span) -> Span:
