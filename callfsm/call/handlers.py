@@ -139,6 +139,15 @@ def drain(call: Call, event: Event) -> Iterator[Effect]:
     yield from _expect_no_audio()
 
 
+def drain_while_busy(call: Call, event: Event) -> Iterator[Effect]:
+    """The same. What is left joins the window that still waits; a look that does would wait until
+    all windows of other calls are served."""
+    yield from drain(call, event)
+    call.windows.end()
+    if call.windows.can_grow:
+        yield Raise(ev.CutDue())
+
+
 def _expect_audio(call: Call) -> Iterator[Effect]:
     """Watch the clock for a pause while somebody speaks, and for the end after BYE; not while we do
     not read, since that silence is not the sender's."""

@@ -251,6 +251,20 @@ def test_end_of_stream() -> None:
     call.when(done(2, "")).then("closed", EndCall(EndReason.END_OF_STREAM))
 
 
+def test_end_of_stream_while_the_window_waits() -> None:
+    """What is left joins the window that no context has begun with: all is one window."""
+    call = waiting().after(heard(0.5)).when(END).then("inferring", *DRAIN, Transcribe)
+    assert asked(call) == (Cut.END, 0.0, 1.5)
+    call.when(done(2, "hello there")).then("forwarding", ForwardText)
+    call.when(ev.TextAccepted(1)).then("closed", EndCall(EndReason.END_OF_STREAM))
+
+
+def test_end_of_stream_while_a_look_waits() -> None:
+    """A look gives way to the last window: looks wait for the windows of all other calls."""
+    call = buffering().after(heard(1.0, load=0.0)).when(END).then("inferring", *DRAIN, Transcribe)
+    assert asked(call) == (Cut.END, 0.0, 1.0)
+
+
 def test_bye_after_end_of_stream() -> None:
     """A BYE after the end of the stream does not change why the call ended."""
     call = inferring().after(END, ev.Bye(), ev.GraceElapsed(), TEXT_1).when(ev.TextAccepted(1))
