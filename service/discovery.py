@@ -26,8 +26,9 @@ LATER = 1.25  # then it is when it is known for so many times as long
 class Discovery(Background):
     """Once a second, announces rows that are active; old ones seldom.
 
-    A row stays active for a while after its caller hung up. So a call that ended is announced
-    again only when its row has changed; a REGISTER, of course, revives it at any time.
+    A row stays active for a while after its caller hung up. So a call that its caller ended is
+    announced again only when its row has changed, and one that broke off at once. A REGISTER, of
+    course, revives it at any time.
     """
 
     def __init__(self, store: Store, announce: Callable[[int], None]) -> None:
@@ -42,6 +43,10 @@ class Discovery(Background):
     def call_ended(self, call_id: int) -> None:
         """Do not announce the row of this call again as long as it stays as it is."""
         self._ended.add(call_id)
+
+    def call_broke(self, call_id: int) -> None:
+        """The caller may still be there: announce the row as if it were new."""
+        self._known = {row: due for row, due in self._known.items() if row.id != call_id}
 
     def look(self, rows: list[ActiveCall]) -> None:
         """Announce the active rows whose call is not over, as far as they are due."""

@@ -41,6 +41,8 @@ from service.web import Web
 
 log = logging.getLogger(__name__)
 
+HUNG_UP = {EndReason.BYE, EndReason.END_OF_STREAM}
+BROKE_OFF = {EndReason.CONNECTION_LOST, EndReason.IDLE}  # though the caller may still be there
 LINKS_CLOSE_S = 6.0  # a little more than a link waits for its peer at the end
 STORE_CLOSE_S = 10.0
 
@@ -205,9 +207,14 @@ class Server:
             self.switchboard.discover(call_id)
 
     def _call_ended(self, session: CallSession) -> None:
-        if session.call.end_reason is not EndReason.NEVER_CONNECTED:
+        call = session.call
+        if call.end_reason is EndReason.NEVER_CONNECTED:
+            return
+        self.store.end_call(session.id)
+        if call.end_reason in HUNG_UP:
             self._discovery.call_ended(session.id)
-            self.store.end_call(session.id)
+        elif call.end_reason in BROKE_OFF and call.windows.heard_s:
+            self._discovery.call_broke(session.id)
 
 
 def detector_factory(settings: Settings) -> Callable[[], SpeechDetector]:

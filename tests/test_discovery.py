@@ -135,6 +135,32 @@ def test_a_row_that_changed_is_a_new_call(announced: tuple[Discovery, list[int]]
     assert heard == [7, 7]
 
 
+def test_a_call_that_broke_off_is_found_again(tmp_path: Path, often: None) -> None:
+    """The connection was lost, and nobody hung up: the caller may be there, and REGISTER has ended
+    with the first connection."""
+    with serving(tmp_path) as house, house.peer(7) as peer:
+        add_call(house.settings.database, 7, "sip-of-7", START, "active")
+        peer.accept()
+        peer.send(peer.framed(b"7"))
+        peer.send_audio(speech(7, 5), 320)
+        eventually(lambda: house.state(7) == "buffering", "audio of call 7")
+        peer.reset()
+        peer.accept()
+
+
+def test_a_row_known_for_long_is_new_when_its_call_breaks(
+    announced: tuple[Discovery, list[int]],
+) -> None:
+    """It is announced at the next look, however long ago it was announced first."""
+    finder, heard = announced
+    for _ in range(100):
+        finder.look([ActiveCall(7, START), ActiveCall(8, START)])
+    heard.clear()
+    finder.call_broke(7)
+    finder.look([ActiveCall(7, START), ActiveCall(8, START)])
+    assert heard == [7]
+
+
 def test_a_row_that_was_inactive_in_between_is_a_new_call(
     announced: tuple[Discovery, list[int]],
 ) -> None:

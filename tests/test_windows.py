@@ -240,10 +240,7 @@ def test_no_speech_is_lost_whatever_happens(
     for what, frames in [*operations, ("end", 0)]:
         match what:
             case "speech" | "silence":
-                while buffer.is_full:
-                    windows.append(buffer.take())
-                if buffer.is_behind:  # the sender waits until a context begins with that
-                    buffer.begin()
+                windows += _make_room(buffer)
                 buffer.append(samples[at : at + frames * FRAME_SAMPLES])
                 at += frames * FRAME_SAMPLES
             case "chunk ends":
@@ -275,6 +272,14 @@ def test_no_speech_is_lost_whatever_happens(
         assert (window.samples == held[start : start + len(window.samples)]).all()
         assert window.start_s <= window.fresh_s < window.end_s
         assert len(window.samples) <= (chosen.buffer_s + chosen.context_s + 1.0) * RATE
+
+
+def _make_room(buffer: WindowBuffer) -> Iterator[Window]:
+    """What the sender waits for: that a context begins with what fills the buffer."""
+    while buffer.is_full:
+        yield buffer.take()
+    if buffer.is_behind:
+        buffer.begin()
 
 
 def _joined(runs: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
