@@ -65,7 +65,12 @@ class LlamaLink:
         return self._actor.stopped
 
     def open(self) -> None:
+        """A call is on."""
         self._actor.tell(ev.Open())
+
+    def call_ended(self) -> None:
+        """The call is over; the connection is kept for the next one, for a while."""
+        self._actor.tell(ev.CallEnded())
 
     def deliver(self, text: str) -> None:
         self._actor.tell(ev.Deliver(text))

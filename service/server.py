@@ -207,7 +207,9 @@ class Server:
             self.switchboard.discover(call_id)
 
     def _call_ended(self, session: CallSession) -> None:
-        call = session.call
+        call, link = session.call, self.switchboard.links.get(session.id)
+        if link is not None:
+            link.call_ended()
         if call.end_reason is EndReason.NEVER_CONNECTED:
             return
         self.store.end_call(session.id)

@@ -12,6 +12,7 @@ from callfsm.explore.surroundings import Surroundings
 from callfsm.fsm.machine import Turn, UnexpectedEvent
 from callfsm.inference.pool import Pool, Worker
 from callfsm.link.link import Link
+from callfsm.link.table import UP
 
 
 def rejected(error: UnexpectedEvent, was_time_out: bool) -> str:
@@ -51,7 +52,7 @@ def inference_at_rest(pool: Pool) -> Iterator[str]:
 
 def link_at_rest(link: Link, around: Surroundings) -> Iterator[str]:
     """A text is written as soon as it can be; and at the end each was taken or reported."""
-    if link.state == "connected" and link.queue and not around.writing:
+    if link.state in UP and link.queue and not around.writing:
         yield "deadlock: a text waits, and so does the connection"
     if around.link_closed:
         yield from undelivered(around)

@@ -233,6 +233,7 @@ class Surroundings:
                 self.unaccepted.append(number)
                 yield LINK, lnk.Deliver(effect.text)
             case ask.EndCall():
+                yield LINK, lnk.CallEnded()
                 self.ended, self.audio = True, "over"
 
     def _perform_for_inference(self, effect: Effect) -> Iterator[Mail]:

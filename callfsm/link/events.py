@@ -12,6 +12,11 @@ class Open(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CallEnded(Event):
+    """The call that wanted it is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deliver(Event):
     """A text to deliver, once, in order."""
 
@@ -60,7 +65,7 @@ class CloseOverdue(Event):
 
 @dataclass(frozen=True, slots=True)
 class IdleElapsed(Event):
-    """Time-out: no call of this id has said a word for long."""
+    """Time-out: nothing was delivered for long, nor did a call of this id end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ AWAY_RETRY_S = 2.0
 # new one with text, for a language model that computes on the same cores is late. It passes while
 # the caller's first words are still being spoken.
 SETTLE_S = 0.3
-# Kept across calls of the same id; but ids are row numbers and most never come again, and every
-# connection is one of the process's open files.
+# Kept during a call, and across calls of the same id; but ids are row numbers and most never come
+# again, and every connection is one of the process's open files.
 IDLE_S = 600.0
 CLOSE_OVERDUE_S = 5.0  # at the end of the service, for the peer to come back
 
@@ -30,11 +30,21 @@ RETRY, SETTLE, OVERDUE = "retry", "settle", "overdue"
 class Link:
     """One connection to the language model, for all calls of one call id."""
 
-    __slots__ = ("attempts", "call_id", "closing", "delivered", "in_flight", "queue", "state")
+    __slots__ = (
+        "attempts",
+        "call_id",
+        "calling",
+        "closing",
+        "delivered",
+        "in_flight",
+        "queue",
+        "state",
+    )
 
     def __init__(self, call_id: int) -> None:
         self.call_id = call_id
         self.state = ""
+        self.calling = False  # a call is on that may have something to say
         self.queue: deque[str] = deque()
         self.in_flight = False  # the first of the queue is being written
         self.attempts = 0  # to connect, that failed in a row
@@ -47,12 +57,31 @@ def nothing_waits(link: Link, _: Event) -> bool:
     return not link.queue
 
 
+def is_calling(link: Link, _: Event) -> bool:
+    return link.calling
+
+
 def asked_in_vain(link: Link, _: Event) -> bool:
     """The peer is away, and no text needs it."""
     return not link.queue and link.attempts >= ATTEMPTS
 
 
 # ---------------------------------------------------------------- handlers
+def call(link: Link, _: ev.Open) -> Iterator[Effect]:
+    link.calling = True
+    yield from ()
+
+
+def call_and_connect(link: Link, event: ev.Open) -> Iterator[Effect]:
+    yield from call(link, event)
+    yield ev.Connect()
+
+
+def hang_up(link: Link, _: ev.CallEnded) -> Iterator[Effect]:
+    link.calling = False
+    yield from ()
+
+
 def connect(_: Link, __: Event) -> Iterator[Effect]:
     yield ev.Connect()
 

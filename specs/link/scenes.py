@@ -23,8 +23,13 @@ def settling() -> Scenario[Link]:
 
 
 def connected() -> Scenario[Link]:
-    """The peer keeps the connection, and nothing waits to be delivered."""
+    """The peer keeps the connection, a call is on, and nothing waits to be delivered."""
     return settling().after(ev.Settled())
+
+
+def kept() -> Scenario[Link]:
+    """The same after the call."""
+    return connected().after(ev.CallEnded())
 
 
 def waiting() -> Scenario[Link]:

@@ -17,6 +17,7 @@ def test_nothing_is_left(runtime: SimulatedRuntime) -> None:
 @every_other_event(
     ignored=[
         ev.Open(),
+        ev.CallEnded(),
         HELLO,
         ev.Connected(),
         ev.ConnectFailed(),

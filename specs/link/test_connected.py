@@ -1,4 +1,4 @@
-"""connected: text is written as it comes."""
+"""connected: a call is on; text is written as it comes."""
 
 from callfsm.fsm.table import Event, Policy, SetTimer
 from callfsm.link import events as ev
@@ -46,32 +46,15 @@ def test_written_text_is_not_sent_twice() -> None:
     link.after(ev.Connected()).when(ev.Settled()).then("connected", Write("good bye"))
 
 
-def test_idle(runtime: SimulatedRuntime) -> None:
-    """Ten minutes without a text end the connection; the next text opens another."""
-    link = live(runtime).after(ev.Connected()).advance(0.31).after(HELLO, ev.Written())
-    link.advance(599.0).then("connected")
-    link.advance(2.0).then("disconnected", Disconnect(bye=True))
-    link.when(HELLO).then("connecting", Connect())
+def test_call_ended() -> None:
+    """The connection outlives its call."""
+    connected().when(ev.CallEnded()).then("kept")
 
 
-def test_each_text_starts_the_idle_time_again(runtime: SimulatedRuntime) -> None:
-    """A connection that is used is kept, however long ago it was made."""
-    link = live(runtime).after(ev.Connected()).advance(400.0).after(HELLO, ev.Written())
-    link.advance(400.0).then("connected")
-
-
-def test_peer_hangs_up_while_we_do(runtime: SimulatedRuntime) -> None:
-    """A peer that hangs up in the moment in which the idle link does breaks nothing."""
-    link = live(runtime).after(ev.Connected()).advance(601.0).then("disconnected", Disconnect)
-    link.when(ev.Lost()).then_policy(Policy.IGNORE)
-    link.after(HELLO).when(ev.Lost()).then_policy(Policy.IGNORE)
-
-
-def test_idle_with_a_text_in_flight(runtime: SimulatedRuntime) -> None:
-    """A text that the peer is slow to take keeps the connection, for ten minutes more."""
-    link = live(runtime).after(ev.Connected()).advance(0.31).after(HELLO).advance(601.0)
-    link.then("connected").after(ev.Written()).advance(598.0).then("connected")
-    link.advance(2.0).then("disconnected", Disconnect(bye=True))
+def test_silence(runtime: SimulatedRuntime) -> None:
+    """A caller may be on hold for long: the peer hears no BYE in the middle of a call."""
+    link = live(runtime).after(ev.Connected()).advance(3_600.0).then("connected")
+    link.when(HELLO).then("connected", Write("hello"))
 
 
 def test_close() -> None:
@@ -97,8 +80,14 @@ def test_close_overdue(runtime: SimulatedRuntime) -> None:
 
 @every_other_event(
     ignored=[ev.Open()],
-    rejected=[ev.Connected(), ev.ConnectFailed(), ev.Settled(), ev.RetryDue()],
+    rejected=[
+        ev.Connected(),
+        ev.ConnectFailed(),
+        ev.Settled(),
+        ev.RetryDue(),
+        ev.IdleElapsed(),
+    ],
 )
 def test_other_events(event: Event, policy: Policy) -> None:
-    """The next call of the same id need not ask again; it is connected once."""
+    """It is connected once, and for as long as the call lasts."""
     connected().when(event).then_policy(policy)

@@ -58,8 +58,18 @@ def test_close_overdue(runtime: SimulatedRuntime) -> None:
     link.advance(0.2).then("closed", lost, Disconnect(bye=False), LinkClosed())
 
 
+def test_open() -> None:
+    """A call that begins waits for the same connection."""
+    connecting().when(ev.Open()).then("connecting")
+
+
+def test_call_ended() -> None:
+    """What its call said last may still be delivered: the link goes on trying."""
+    connecting().after(HELLO).when(ev.CallEnded()).then("connecting")
+
+
 @every_other_event(
-    ignored=[ev.Open(), ev.Lost()],
+    ignored=[ev.Lost()],
     rejected=[
         ev.Settled(),
         ev.Written(),
@@ -69,5 +79,5 @@ def test_close_overdue(runtime: SimulatedRuntime) -> None:
     ],
 )
 def test_other_events(event: Event, policy: Policy) -> None:
-    """The next call of the same id need not ask again; what is lost was the connection before."""
+    """What is lost was the connection before; nothing else was asked."""
     connecting().when(event).then_policy(policy)

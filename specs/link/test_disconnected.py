@@ -12,10 +12,15 @@ def test_open() -> None:
     disconnected().when(ev.Open()).then("connecting", Connect())
 
 
+def test_call_ended() -> None:
+    """A call that ends needs no connection."""
+    disconnected().when(ev.CallEnded()).then("disconnected")
+
+
 def test_deliver() -> None:
     """A text makes the link connect, and is written when it is connected."""
     link = disconnected().when(HELLO).then("connecting", Connect())
-    link.after(ev.Connected()).when(ev.Settled()).then("connected", Write("hello"))
+    link.after(ev.Connected()).when(ev.Settled()).then("kept", Write("hello"))
 
 
 def test_close() -> None:

@@ -82,8 +82,17 @@ def test_close_overdue() -> None:
     link.then("closed", Undelivered(("hello",)), Disconnect(bye=False), LinkClosed())
 
 
+def test_open() -> None:
+    """A call that begins waits for the same connection."""
+    settling().when(ev.Open()).then("settling")
+
+
+def test_call_ended() -> None:
+    """What its call said last may still be delivered: the link goes on trying."""
+    settling().after(HELLO).when(ev.CallEnded()).then("settling")
+
+
 @every_other_event(
-    ignored=[ev.Open()],
     rejected=[
         ev.Connected(),
         ev.ConnectFailed(),

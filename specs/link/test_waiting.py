@@ -54,8 +54,17 @@ def test_close_overdue() -> None:
     link.then("closed", Undelivered(("hello",)), Disconnect(bye=False), LinkClosed())
 
 
+def test_open() -> None:
+    """A call that begins waits for the same connection."""
+    waiting().when(ev.Open()).then("waiting")
+
+
+def test_call_ended() -> None:
+    """What its call said last may still be delivered: the link goes on trying."""
+    waiting().after(HELLO).when(ev.CallEnded()).then("waiting")
+
+
 @every_other_event(
-    ignored=[ev.Open()],
     rejected=[
         ev.Connected(),
         ev.ConnectFailed(),
@@ -67,5 +76,5 @@ def test_close_overdue() -> None:
     ],
 )
 def test_other_events(event: Event, policy: Policy) -> None:
-    """A new call does not hurry the next attempt, and there is no connection to hear from."""
+    """There is no connection to hear from."""
     waiting().when(event).then_policy(policy)
