@@ -47,10 +47,13 @@ class InferenceService:
         batch: int = 1,
         *,
         failed: Callable[[], None] = lambda: None,
+        works: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """`batch` windows are given to an engine at once. `failed` is called when a fault of ours
-        ends the actor: nothing is transcribed any more."""
+        ends the actor: nothing is transcribed any more; `works` with False when no context works
+        any more, and with True when one does again."""
         self._failed = failed
+        self._works = works
         self._runtime = runtime
         self._metrics = metrics
         self._pool = Pool(contexts, batch)
@@ -82,6 +85,8 @@ class InferenceService:
 
     def refuses_call(self, calls: int) -> Refusal | None:
         """Why a new call cannot be borne beside `calls` others now; None counts it as let in."""
+        if self._pool.down:
+            return Refusal.DOWN
         now_s, since_s = self._runtime.now_s(), self._pool.waiting_since_s
         if since_s is not None:
             self._admission.waited(now_s, now_s - since_s)
@@ -161,6 +166,12 @@ class InferenceService:
                 self._ready.set("")
             case ev.PoolBroken(error):
                 self._ready.set(error)
+            case ev.PoolDown(error):
+                log.error("no context works any more, they are loaded again: %s", error)
+                self._works(False)
+            case ev.PoolUp():
+                log.warning("a context works again")
+                self._works(True)
             case ev.CloseContexts():
                 gevent.spawn(self._close)
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import gevent
 from gevent.event import Event as Signal
 
 from callfsm.call.events import EndReason
@@ -35,6 +36,7 @@ from service.recording import Recording
 from service.registrar import Registrar
 from service.session import CallSession, Services
 from service.settings import Settings
+from service.store.database import ServiceStatus
 from service.store.store import Store
 from service.switchboard import Switchboard
 from service.web import Web
@@ -72,6 +74,7 @@ class Server:
             self.metrics,
             engine.max_batch,
             failed=self._inference_failed,
+            works=self._inference_works,
         )
         self.switchboard = Switchboard(
             self._make_session,
@@ -169,11 +172,8 @@ class Server:
         self._runtime.stop()
         if self._recording is not None:
             self._recording.close()
-        try:
-            self.store.flush(STORE_CLOSE_S)
-            self.store.set_status("error" if self.fault else "stopped")
-        except CallfsmError as error:
-            log.error("the service status could not be written: %s", error)
+        self.store.flush(STORE_CLOSE_S)
+        self._tell_status("error" if self.fault else "stopped")
         self.store.close(STORE_CLOSE_S)
 
     def _close_links(self, links: Sequence[LlamaLink]) -> None:
@@ -193,6 +193,15 @@ class Server:
         """Without it no call is served: end, so that whoever watches us starts us again."""
         self.fault = "a fault ended the inference actor, and with it the server; the log has it"
         self.request_stop()
+
+    def _inference_works(self, works: bool) -> None:
+        gevent.spawn(self._tell_status, "running" if works else "error")
+
+    def _tell_status(self, status: ServiceStatus) -> None:
+        try:
+            self.store.set_status(status)
+        except CallfsmError as error:
+            log.error("the service status could not be written: %s", error)
 
     def _make_session(self, call_id: int, ended: Callable[[CallSession], None]) -> CallSession:
         address = (self.settings.host, self.settings.audio_base_port + call_id)

@@ -97,7 +97,8 @@ class Settings(BaseModel):
     admission: Literal["auto", "off"] = Field(
         "auto",
         description="'auto' has busy contexts get a quarter more calls in 10 s at most, fewer the "
-        "longer windows wait, and none once one has waited 1 s; 'off': only --max-calls counts.",
+        "longer windows wait, and none once one has waited 1 s or while no context works; "
+        "'off': only --max-calls counts.",
     )
     drain_s: Seconds = Field(30.0, description="Time for calls to finish when the server stops.")
 

@@ -248,6 +248,30 @@ def test_a_context_that_cannot_be_loaded_again_is_tried_later(
         assert script.loads == 3
 
 
+def test_a_server_without_a_context_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status is "error" and new calls are refused, until a context works again."""
+    monkeypatch.setattr(pool, "RELOAD_AFTER_S", 0.5)
+    script = Script(failures={FAULTY: 1}, fail_loads={2})
+    with serving(tmp_path, script, contexts=1) as house, house.peer(FAULTY) as peer:
+
+        def is_told(status: str) -> None:
+            store = house.server.store
+            eventually(lambda: store.read_config("whisper_service_status") == status, status)
+
+        peer.begin()
+        peer.send_audio(speech(FAULTY, 8), 16_000)
+        is_told("error")
+        with house.peer(HEALTHY) as other:
+            other.register()
+            eventually(lambda: house.count("calls_refused_total", reason="down") == 1, "refusal")
+        is_told("running")
+        with house.peer(HEALTHY) as other:
+            other.register()
+            other.accept()
+
+
 def test_a_fault_of_the_inference_actor_ends_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

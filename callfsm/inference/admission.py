@@ -23,6 +23,7 @@ class Refusal(Enum):
     LIMIT = "limit"  # as many calls as are allowed
     LATE = "late"  # windows wait too long for a context
     CROWD = "crowd"  # the contexts are busy, and many calls have just come in
+    DOWN = "down"  # no context works
 
 
 class Admission:

@@ -145,5 +145,17 @@ class PoolBroken(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class PoolDown(Effect):
+    """No context works any more; each is loaded again, later and later, and requests wait."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUp(Effect):
+    """A context works again."""
+
+
+@dataclass(frozen=True, slots=True)
 class CloseContexts(Effect):
     """Free every context."""

@@ -38,6 +38,7 @@ class Pool:
         "_order",
         "_queue",
         "batch",
+        "down",
         "failed_runs",
         "failures",
         "running",
@@ -54,6 +55,7 @@ class Pool:
         self.unwanted: dict[int, set[Hashable]] = {}  # owners who gave up, by context that runs
         self.failures: dict[int, int] = {}  # to load, in a row, by context
         self.failed_runs: dict[int, int] = {}  # in a row, by context
+        self.down = False  # every context failed, and none has been loaded since
         self._queue: dict[Hashable, tuple[int, Request]] = {}  # by owner
         self._order = count()
 
@@ -152,6 +154,9 @@ def dispatch(pool: Pool) -> Iterator[Effect]:
 def admit(pool: Pool, event: ev.ContextReady) -> Iterator[Effect]:
     pool.workers[event.context] = Worker.IDLE
     pool.failures.pop(event.context, None)
+    if pool.down:
+        pool.down = False
+        yield ev.PoolUp()
     yield from dispatch(pool)
 
 
@@ -197,7 +202,7 @@ def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
     runs = pool.failed_runs.get(event.context, 0) + (not was_aborted)
     pool.failed_runs[event.context] = runs
     if runs > FORGIVEN_RUNS:
-        yield _rest(pool, event.context, runs - FORGIVEN_RUNS)
+        yield from _rest(pool, event.context, runs - FORGIVEN_RUNS, event.error)
     else:
         yield _load(pool, event.context)
     yield from dispatch(pool)
@@ -205,7 +210,7 @@ def answer_failure(pool: Pool, event: ev.BatchFailed) -> Iterator[Effect]:
 
 def reload_later(pool: Pool, event: ev.ContextFailed) -> Iterator[Effect]:
     pool.failures[event.context] = pool.failures.get(event.context, 0) + 1
-    yield _rest(pool, event.context, pool.failures[event.context])
+    yield from _rest(pool, event.context, pool.failures[event.context], event.error)
 
 
 def reload(pool: Pool, event: ev.ReloadDue) -> Iterator[Effect]:
@@ -268,9 +273,12 @@ def _load(pool: Pool, context: int) -> ev.LoadContext:
     return ev.LoadContext(context)
 
 
-def _rest(pool: Pool, context: int, failures: int) -> SetTimer:
+def _rest(pool: Pool, context: int, failures: int, error: str) -> Iterator[Effect]:
     pool.workers[context] = Worker.FAILED
-    return _reload_timer(context, failures)
+    yield _reload_timer(context, failures)
+    if not pool.down and len(pool.those(Worker.FAILED)) == len(pool.workers):
+        pool.down = True
+        yield ev.PoolDown(error)
 
 
 def _reload_timer(context: int, failures: int) -> SetTimer:

@@ -8,6 +8,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const FIGURES = [
   ["calls", "callfsm_calls_active"],
   ["contexts busy", 'callfsm_inference_contexts{state="busy"}'],
+  ["contexts failed", 'callfsm_inference_contexts{state="failed"}', "", true],
   ["windows waiting", "callfsm_inference_queue"],
   ["longest wait", "callfsm_inference_wait_max_seconds", " s"],
   ["words", "callfsm_words_total"],

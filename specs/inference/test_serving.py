@@ -4,7 +4,15 @@ from dataclasses import replace
 
 from callfsm.fsm.table import Event, Policy, SetTimer
 from callfsm.inference import events as ev
-from callfsm.inference.events import AbortBatch, Answer, LoadContext, Replaced, RunBatch
+from callfsm.inference.events import (
+    AbortBatch,
+    Answer,
+    LoadContext,
+    PoolDown,
+    PoolUp,
+    Replaced,
+    RunBatch,
+)
 from callfsm.inference.pool import Pool, Worker
 from callfsm.inference.table import inference_machine
 from callfsm.runtimes.simulated import SimulatedRuntime
@@ -223,7 +231,19 @@ def test_later_context() -> None:
 def test_reload_failed() -> None:
     """A context that cannot be loaded anew is tried again after a second."""
     pool = serving().after(submitted(1), batch_failed(0)).when(load_failed(0))
-    pool.then("serving", SetTimer("reload 0", 1.0, ev.ReloadDue(0)))
+    pool.then("serving", SetTimer("reload 0", 1.0, ev.ReloadDue(0)), PoolDown)
+
+
+def test_no_context_works() -> None:
+    """When the last context fails that is told, once; and again when one works."""
+    pool = serving(contexts=2).after(submitted(1), batch_failed(0))
+    pool.when(load_failed(0)).then("serving", SetTimer)
+    pool.after(submitted(2), batch_failed(1))
+    pool.when(load_failed(1)).then("serving", SetTimer, PoolDown("out of memory"))
+    pool.when(ev.ReloadDue(0)).then("serving", LoadContext(0))
+    pool.when(load_failed(0)).then("serving", SetTimer)
+    pool.when(ev.ReloadDue(0)).then("serving", LoadContext(0))
+    pool.when(ev.ContextReady(0)).then("serving", PoolUp())
 
 
 def test_what_contexts_do() -> None:
