@@ -14,6 +14,9 @@ def connected(address: tuple[str, int], timeout_s: float) -> socket.socket:
 
     An address in figures is connected to as it is: gevent has ten threads to look names up, and
     behind a name server that does not answer all calls would wait.
+
+    A port of this machine that nobody listens on refuses us, even where the kernel has given us
+    that very port for our own end: TCP then connects the socket to itself.
     """
     host, port = address
     try:
@@ -28,7 +31,13 @@ def connected(address: tuple[str, int], timeout_s: float) -> socket.socket:
         except BaseException:
             connection.close()
             raise
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        if connection.getsockname() == connection.getpeername():
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens at our own port")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 

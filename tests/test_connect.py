@@ -41,6 +41,24 @@ def test_a_name_is_looked_up() -> None:
         connected(("localhost", listener.getsockname()[1]), 5.0).close()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_port_is_not_connected_to_itself(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Nobody listens at the port, and the kernel gives us that very port for our own end."""
+
+    class FromThatPort(socket.socket):
+        def connect(self, address: tuple[str, int]) -> None:
+            self.bind(address)
+            super().connect(address)
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(socket, "socket", FromThatPort)
+    with pytest.raises(ConnectionRefusedError) as refused:
+        connected((host, port), 5.0)
+    assert refused.value.errno == errno.ECONNREFUSED
+
+
 def test_want_of_open_files_is_an_error() -> None:
     """That a peer is not there yet is none."""
     assert level_of(OSError(errno.EMFILE, "Too many open files")) == logging.ERROR
