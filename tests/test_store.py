@@ -288,6 +288,43 @@ class TestDatabase:
             ActiveCall(1, "2024-01-01 08:00:00"),
         ]
 
+    def test_active_calls_are_read_when_something_has_changed(
+        self, other: sqlite3.Connection, database: Database
+    ) -> None:
+        """Once a second the table, which only grows, would keep the texts' thread: it is read again
+        only after another program's commit, or an insert or an end of our own."""
+        statements: list[str] = []
+        database._connection.set_trace_callback(statements.append)
+
+        def look() -> tuple[list[int], bool]:
+            """The active calls, and whether the table was read for them."""
+            statements.clear()
+            ids = [call.id for call in database.active_calls()]
+            return ids, any("FROM calls" in statement for statement in statements)
+
+        assert look() == ([2, 1], True)
+        assert look() == ([2, 1], False)
+        database.append_transcription(1, "hello")
+        database.set_service_status("running")
+        assert look() == ([2, 1], False)
+        other.execute("UPDATE calls SET status = 'ended' WHERE id = 2")
+        assert look() == ([1], True)
+        database.append_transcription(7, "hello")
+        assert look() == ([7, 1], True)
+        database.end_call(7)
+        assert look() == ([1], True)
+        assert look() == ([1], False)
+
+    def test_active_calls_forget_what_was_rolled_back(
+        self, other: sqlite3.Connection, database: Database
+    ) -> None:
+        """A row seen inside the transaction that makes it is gone with it."""
+        with suppress(KeyboardInterrupt), database.transaction():
+            database.append_transcription(7, "hello")
+            assert [call.id for call in database.active_calls()] == [7, 2, 1]
+            raise KeyboardInterrupt
+        assert [call.id for call in database.active_calls()] == [2, 1]
+
     def test_end_own_row(self, database: Database, path: Path) -> None:
         """The row that the service created is ended by the service."""
         database.append_transcription(7, "bye")

@@ -75,6 +75,8 @@ class Database:
         self._now = now
         self._busy_timeout_ms = busy_timeout_ms
         self._rows_made: set[int] = set()  # ids of `calls` that this service had to create
+        # The active calls and the file's version when they were read; None: a status has changed.
+        self._active: tuple[object, list[ActiveCall]] | None = None
 
     def open(self) -> None:
         """Connect, and create the tables that are absent."""
@@ -113,6 +115,7 @@ class Database:
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._rows_made = rows_made
+                self._active = None
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
@@ -127,6 +130,7 @@ class Database:
         with self.transaction(), self._refusing(f"call {call_id}"):
             if self._extend("id", call_id, piece) or self._extend("call_id", str(call_id), piece):
                 return
+            self._active = None
             self._connection.execute(
                 "INSERT INTO calls (id, call_id, start_time, transcription, status)"
                 " VALUES (?, ?, ?, ?, 'active')",
@@ -143,12 +147,19 @@ class Database:
         return str(row[0] or "") if row else ""
 
     def active_calls(self) -> list[ActiveCall]:
-        """The calls marked active, the newest first."""
-        with self._explained():
-            rows = self._connection.execute(
-                "SELECT id, start_time FROM calls WHERE status = 'active' ORDER BY id DESC"
-            ).fetchall()
-        return [ActiveCall(*row) for row in rows]
+        """The calls marked active, the newest first.
+
+        The table has no index on the status, and keeps every call there ever was. So it is read
+        only when another connection has committed, or this object has changed a status, since then.
+        """
+        version = self._first("PRAGMA data_version", ())  # our own commits leave it as it is
+        if self._active is None or self._active[0] != version:
+            with self._explained():
+                rows = self._connection.execute(
+                    "SELECT id, start_time FROM calls WHERE status = 'active' ORDER BY id DESC"
+                ).fetchall()
+            self._active = version, [ActiveCall(*row) for row in rows]
+        return self._active[1]
 
     def end_call(self, call_id: int) -> None:
         """Mark the call ended if its row is one this object created. Any other row belongs to the
@@ -156,6 +167,7 @@ class Database:
         if call_id not in self._rows_made:
             return
         with self.transaction(), self._refusing(f"call {call_id}"):
+            self._active = None
             self._connection.execute(
                 "UPDATE calls SET status = 'ended', end_time = ? WHERE id = ?",
                 (self._timestamp(), call_id),
