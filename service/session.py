@@ -33,13 +33,14 @@ log = logging.getLogger(__name__)
 
 SHOWN_TEXTS = 50  # that the live view can ask for
 
-# What is worth a warning; the other notes are told at level INFO.
-WARNINGS = {
-    "window_lost",
-    "reading_paused",
-    "accept_overdue",
-    "overlap_failed",
-    "inference_retried",
+# Other notes are told at level INFO. That a peer is not there yet is no news (see `level_of`).
+LEVELS = {
+    "connect_failed": logging.DEBUG,
+    "window_lost": logging.WARNING,
+    "reading_paused": logging.WARNING,
+    "accept_overdue": logging.WARNING,
+    "overlap_failed": logging.WARNING,
+    "inference_retried": logging.WARNING,
 }
 
 
@@ -204,7 +205,7 @@ class CallSession:
 
     def _note(self, what: str, detail: str) -> None:
         self._services.metrics.notes.labels(what).inc()
-        level = logging.WARNING if what in WARNINGS else logging.INFO
+        level = LEVELS.get(what, logging.INFO)
         log.log(level, "call %d: %s %s", self.id, what.replace("_", " "), detail)
 
     def _end(self, reason: ev.EndReason) -> None:

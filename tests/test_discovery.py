@@ -89,6 +89,18 @@ def test_rows_that_stay_active_do_not_keep_new_calls_out(tmp_path: Path, often: 
         peer.accept()
 
 
+def test_a_row_that_nobody_answers_fills_no_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, often: None
+) -> None:
+    """It is tried each second: that it was in vain is told at level DEBUG."""
+    caplog.set_level(logging.DEBUG)
+    with serving(tmp_path) as house:
+        add_call(house.settings.database, 7, "sip-of-7", START, "active")
+        eventually(lambda: house.count("notes_total", what="connect_failed") > 3, "four attempts")
+    told = [record for record in caplog.records if "connect failed" in record.getMessage()]
+    assert {record.levelno for record in told} == {logging.DEBUG}
+
+
 def test_a_row_that_stays_active_is_announced_less_and_less_often(
     announced: tuple[Discovery, list[int]],
 ) -> None:
