@@ -26,7 +26,7 @@ class Metrics:
 
         self.engine = Info("callfsm_engine", "What transcribes", registry=registry)
         self.calls = counter("calls", "Calls by how they ended", "end")
-        self.calls_active = gauge("calls_active", "Calls that are not closed")
+        self.calls_active = gauge("calls_active", "Calls that are connected or about to be")
         self.calls_refused = counter("calls_refused", "New calls refused at first", "reason")
         self.calls_crashed = counter("calls_crashed", "Calls ended by a fault of ours")
         self.datagrams_malformed = counter("datagrams_malformed", "Datagrams that say nothing")

@@ -49,6 +49,7 @@ class Switchboard:
         self.links: dict[int, LlamaLink] = {}
         self.empty = Signal()
         self.empty.set()
+        metrics.calls_active.set_function(lambda: self.connected)
 
     @property
     def connected(self) -> int:
@@ -112,7 +113,6 @@ class Switchboard:
         if session is None:
             session = self.sessions[call_id] = self._make_session(call_id, self._forget)
             self.empty.clear()
-            self._metrics.calls_active.set(len(self.sessions))
         session.tell(ev.Registered())
 
     def _refuse(self, call_id: int, why: Refusal) -> None:
@@ -140,8 +140,8 @@ class Switchboard:
         if self.sessions.get(session.id) is not session:
             return
         del self.sessions[session.id]
-        self.recent.append(session)
-        self._metrics.calls_active.set(len(self.sessions))
+        if session.call.end_reason is not ev.EndReason.NEVER_CONNECTED:
+            self.recent.append(session)
         self._call_ended(session)
         if session.register_again:
             self._open(session.id)

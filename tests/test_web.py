@@ -13,6 +13,7 @@ from server_fixture import House, eventually, said, serving, silence, speech
 
 from callfsm.call.events import Bye
 from callfsm.inference.engine import Transcript
+from service import switchboard
 from service.engines.fake import ScriptedEngine
 from service.web import MOST_CONNECTIONS
 
@@ -97,6 +98,26 @@ def test_metrics_count_the_guards(tmp_path: Path) -> None:
         _, body = get(house, "/metrics")
         for guard in dropped.guards:
             assert f'callfsm_guards_total{{guard="{guard}"}} 1.0' in body.decode()
+
+
+def test_calls_that_nobody_answered_are_no_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While they are tried they are not counted, and afterwards they take no real call's place."""
+    monkeypatch.setattr(switchboard, "RECENT_CALLS", 1)
+    with serving(tmp_path, http_port=0) as house, house.peer(9) as peer:
+        house.caller(7, speech(7, 5)).run()
+        house.expect(7, said(7, 5))
+        peer.datagram(b"REGISTER:8")
+        eventually(lambda: house.count("notes_total", what="connect_failed") == 1, "no answer")
+        assert house.state(8) == "registered"
+        assert house.count("calls_active") == 0
+        peer.datagram(b"BYE:8")
+        eventually(lambda: house.count("calls_total", end="never connected") == 1, "its end")
+        assert [(call["call_id"], call["state"]) for call in calls(house)] == [(7, "closed")]
+        peer.begin()
+        eventually(lambda: house.state(9) == "buffering", "connection")
+        assert house.count("calls_active") == 1
 
 
 def test_other_paths_and_nonsense_are_answered_and_harmless(tmp_path: Path) -> None:
