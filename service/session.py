@@ -78,6 +78,7 @@ class CallSession:
         self.id = call_id
         self.texts: deque[str] = deque(maxlen=SHOWN_TEXTS)
         self.register_again = False  # a REGISTER came for the next call while this one drains
+        self.is_admitted = False  # by a REGISTER; else only its row says that there is a call
         self._services = services
         self._ended = ended
         machine, detector = call_machine, services.make_detector()

@@ -17,6 +17,7 @@ from service.wire import Bye, Register
 log = logging.getLogger(__name__)
 
 GAVE_UP_S = 3600.0  # a refused call that has not asked for so long asks anew
+STILL_ASKS_S = 5.0  # REGISTER is repeated each second
 RECENT_CALLS = 16  # closed calls that the live view still shows
 
 
@@ -61,28 +62,36 @@ class Switchboard:
         match message:
             case Register(call_id):
                 self.register(call_id)
-            case Bye(call_id) if call_id in self.sessions:
-                session = self.sessions[call_id]
-                session.register_again = False
-                session.tell(ev.Bye())
             case Bye(call_id):
                 self._refused.pop(call_id, None)
+                if call_id in self.sessions:
+                    session = self.sessions[call_id]
+                    session.register_again = False
+                    session.tell(ev.Bye())
 
     def register(self, call_id: int) -> None:
         """The call has an audio port."""
         session = self.sessions.get(call_id)
         if session is None or session.is_absent:
-            self._open(call_id)
+            self._admit(call_id)
         elif session.is_ending:
             session.register_again = True
         else:
             session.tell(ev.Registered())
 
     def discover(self, call_id: int) -> None:
-        """The call's row is active; of a call that is known already that says nothing new."""
+        """The call's row is active; of a call that is known already that says nothing new.
+
+        Rows stay active for ever where a process died, and this one's audio port has not answered
+        yet. So it takes none of the room that there is for new calls: loads arrive by REGISTER, and
+        a call that was refused comes in by that. Beyond the limit it is passed over without a word.
+        """
         session = self.sessions.get(call_id)
-        if session is None or session.call.state == "registered":
-            self.register(call_id)
+        is_unknown = session is None or session.is_absent
+        still_asks = self._now_s() - self._refused.get(call_id, -inf) < STILL_ASKS_S
+        has_room = not self._closing and self.connected < self._max_calls
+        if is_unknown and not still_asks and has_room:
+            self._open(call_id)
 
     def link(self, call_id: int) -> LlamaLink:
         """The link of this call id, the same for every call of that id."""
@@ -98,22 +107,28 @@ class Switchboard:
         for session in list(self.sessions.values()):
             session.shut_down()
 
-    def _open(self, call_id: int) -> None:
+    def _admit(self, call_id: int) -> None:
+        """Let the call in, if it can be borne; of one that was let in that is not asked again."""
         if self._closing:
             return
         session, refusal = self.sessions.get(call_id), None
         if self.connected >= self._max_calls:
             refusal = Refusal.LIMIT
-        elif session is None:
+        elif session is None or not session.is_admitted:
             refusal = self._refuses_call(self.connected)
         if refusal is not None:
             self._refuse(call_id, refusal)
             return
         self._refused.pop(call_id, None)
+        self._open(call_id).is_admitted = True
+
+    def _open(self, call_id: int) -> CallSession:
+        session = self.sessions.get(call_id)
         if session is None:
             session = self.sessions[call_id] = self._make_session(call_id, self._forget)
             self.empty.clear()
         session.tell(ev.Registered())
+        return session
 
     def _refuse(self, call_id: int, why: Refusal) -> None:
         """REGISTER is repeated: the call is let in as soon as there is room. Logged once."""
@@ -144,6 +159,6 @@ class Switchboard:
             self.recent.append(session)
         self._call_ended(session)
         if session.register_again:
-            self._open(session.id)
+            self._admit(session.id)
         if not self.sessions:
             self.empty.set()

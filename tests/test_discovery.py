@@ -8,7 +8,8 @@ import pytest
 from server_fixture import add_call, eventually, said, serving, speech
 
 from callfsm.errors import StoreError
-from service import discovery
+from callfsm.inference.admission import Refusal
+from service import discovery, switchboard
 from service.discovery import Discovery
 from service.store.database import ActiveCall
 from service.store.store import Store
@@ -87,6 +88,66 @@ def test_rows_that_stay_active_do_not_keep_new_calls_out(tmp_path: Path, often: 
             add_call(house.settings.database, stale, f"sip-of-{stale}", START, "active")
         add_call(house.settings.database, 9, "sip-of-9", LATER, "active")
         peer.accept()
+
+
+def test_a_row_takes_no_room_of_the_calls_that_register(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, often: None
+) -> None:
+    """Nobody may be there: whether a call can be borne is asked when it registers, even if its row
+    is known."""
+    asked: list[int] = []
+
+    def refuse(calls: int) -> Refusal:
+        asked.append(calls)
+        return Refusal.CROWD
+
+    with serving(tmp_path) as house, house.peer(7) as peer:
+        monkeypatch.setattr(house.server._inference, "refuses_call", refuse)
+        for call_id in (7, 8):  # nobody listens for 8
+            add_call(house.settings.database, call_id, f"sip-of-{call_id}", START, "active")
+        peer.accept()
+        eventually(lambda: house.count("notes_total", what="connect_failed") > 0, "call 8")
+        assert asked == []
+
+        def is_refused() -> bool:
+            peer.datagram(b"REGISTER:8")  # in vain while the row has it connecting
+            return house.count("calls_refused_total", reason="crowd") == 1
+
+        eventually(is_refused, "refused")
+        assert set(asked) == {1}
+
+
+def test_a_call_that_was_refused_comes_in_by_its_register(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, often: None
+) -> None:
+    """Not by its row, or nobody would ever be refused; but by its row when it registers no more."""
+    with serving(tmp_path) as house, house.peer(7) as refused:
+        with monkeypatch.context() as full:
+            full.setattr(house.server._inference, "refuses_call", lambda calls: Refusal.LATE)
+            refused.register()
+            eventually(lambda: house.count("calls_refused_total", reason="late") == 1, "refused")
+        add_call(house.settings.database, 7, "sip-of-7", START, "active")
+        with house.peer(8) as other:
+            add_call(house.settings.database, 8, "sip-of-8", START, "active")
+            other.accept()
+        assert not refused.has_a_caller()
+        monkeypatch.setattr(switchboard, "STILL_ASKS_S", 0.0)
+        refused.accept()
+
+
+def test_rows_beyond_the_limit_are_passed_over_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, often: None
+) -> None:
+    """As many calls as are allowed are connected: the row waits, and is no refused call."""
+    with serving(tmp_path, max_calls=1) as house, house.peer(7) as here, house.peer(8) as row:
+        here.begin()
+        eventually(lambda: house.state(7) == "buffering", "connected")
+        add_call(house.settings.database, 8, "sip-of-8", START, "active")
+        assert not row.has_a_caller()
+        assert house.count("calls_refused_total", reason="limit") == 0
+        assert "refused" not in caplog.text
+        here.send_end()
+        row.accept()
 
 
 def test_a_row_that_nobody_answers_fills_no_log(
