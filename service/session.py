@@ -113,6 +113,11 @@ class CallSession:
         return self._actor.model
 
     @property
+    def is_over(self) -> bool:
+        """Whether the call is closed, or a fault of ours ended it in whatever state it was."""
+        return self._actor.stopped
+
+    @property
     def is_ending(self) -> bool:
         """Whether a REGISTER now must mean the next call."""
         return self.call.bye or self.call.draining

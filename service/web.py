@@ -75,10 +75,10 @@ def _call(session: CallSession) -> dict[str, Any]:
     call = session.call
     return {
         "call_id": session.id,
-        "state": call.state,
+        "state": "closed" if session.is_over else call.state,
         "heard_s": round(call.windows.heard_s, 2),
         "buffered_s": round(call.windows.buffered_s, 2),
         "words": call.words,
         "text": " ".join(session.texts),
-        "tentative": as_text(call.merger.held),
+        "tentative": "" if session.is_over else as_text(call.merger.held),
     }

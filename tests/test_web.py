@@ -12,6 +12,7 @@ from gevent import socket
 from server_fixture import House, eventually, said, serving, silence, speech
 
 from callfsm.call.events import Bye
+from callfsm.call.windows import WindowBuffer
 from callfsm.inference.engine import Transcript
 from service import switchboard
 from service.engines.fake import ScriptedEngine
@@ -118,6 +119,21 @@ def test_calls_that_nobody_answered_are_no_calls(
         peer.begin()
         eventually(lambda: house.state(9) == "buffering", "connection")
         assert house.count("calls_active") == 1
+
+
+def test_a_call_that_a_fault_of_ours_ended_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine stays in the state in which it was: what is shown is that the call is over."""
+    with serving(tmp_path, http_port=0) as house, house.peer(7) as peer:
+        peer.begin()
+        peer.send_audio(speech(7, 30), 320)
+        eventually(lambda: calls(house)[0]["tentative"] != "", "words held back")
+        monkeypatch.setattr(WindowBuffer, "append", lambda *_: 1 / 0)
+        peer.send_audio(speech(7, 1, 30), 320)
+        eventually(lambda: house.count("calls_crashed_total") == 1, "the fault")
+        [over] = calls(house)
+        assert (over["state"], over["tentative"]) == ("closed", "")
 
 
 def test_other_paths_and_nonsense_are_answered_and_harmless(tmp_path: Path) -> None:
