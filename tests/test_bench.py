@@ -311,6 +311,11 @@ class TestTrial:
         [problem] = Played([], {"callfsm_calls_crashed_total": 1.0}, 0.0, 0.0).problems
         assert "fault" in problem
 
+    def test_a_window_that_was_lost_is_a_problem(self) -> None:
+        """The texts at LLaMA and in the database agree, and lack the same words."""
+        counts = {"callfsm_notes_total[window_lost]": 2.0}
+        assert Played([], counts, 0.0, 0.0).problems == ["2 windows were lost"]
+
 
 class TestMemory:
     def test_a_call_costs_the_growth_shared_by_those_that_are_more(self) -> None:

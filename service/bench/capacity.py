@@ -217,8 +217,6 @@ def _probe(
             played = trial.play(calls, timing)
         except CallfsmError as error:
             return Probe(at_once, problems=(str(error),))
-    lost = played.windows_lost
-    problems = [*played.problems, *([f"{lost:g} windows lost"] if lost else [])]
     return Probe(
         at_once,
         mean(played.word_latencies_s),
@@ -228,7 +226,7 @@ def _probe(
         _hub_on_time_percent(played.metrics),
         round(played.cpu_s, 1),
         round(played.callers_cpu_s, 1),
-        problems,
+        played.problems,
         [result.errors for result in played.results],
     )
 

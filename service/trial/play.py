@@ -108,9 +108,12 @@ class Played:
 
     @property
     def problems(self) -> list[str]:
+        """Those of the calls, and one sentence for each kind of thing that the server lost."""
         found = [problem for result in self.results for problem in result.problems]
         if crashed := self.metrics.get("callfsm_calls_crashed_total", 0.0):
             found.append(f"{crashed:g} calls were ended by a fault of the server")
+        if lost := self.windows_lost:
+            found.append(f"{lost:g} windows were lost")
         return found
 
 
