@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from gevent import socket
 from gevent.pywsgi import WSGIServer
@@ -19,6 +21,10 @@ from service.switchboard import Switchboard
 OURS_ONLY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 
 MOST_CONNECTIONS = 32  # at once, the next ones wait: files that are open are files no call can have
+FOREIGN_NAME = (
+    b"this server is for its own machine: the Host header must be an IP address, localhost, "
+    b"a name that ends in .localhost, or the server's --host\n"
+)
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -42,7 +48,10 @@ class Web:
             raise ConfigError(
                 f"cannot listen on TCP {address[0]}:{address[1]}: {error.strerror}"
             ) from error
-        self.port: int = listener.getsockname()[1]
+        bound_to, port = listener.getsockname()
+        self.port: int = port
+        self._host = address[0].lower()
+        self._is_local = ip_address(bound_to).is_loopback
         self._server = WSGIServer(listener, self._answer, log=None, spawn=MOST_CONNECTIONS)
         self._server.start()
 
@@ -50,6 +59,9 @@ class Web:
         self._server.stop(timeout=1)
 
     def _answer(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+        if not self._may_ask(environ.get("HTTP_HOST")):
+            start("403 Forbidden", [("Content-Type", "text/plain")])
+            return [FOREIGN_NAME]
         match environ["PATH_INFO"]:
             case "/metrics":
                 answer: Iterable[bytes] = self._metrics_app(environ, start)
@@ -68,6 +80,33 @@ class Web:
             case _:
                 start("404 Not Found", [("Content-Type", "text/plain")])
                 return [b"here are /, /metrics and /calls\n"]
+
+    def _may_ask(self, host: str | None) -> bool:
+        """Whether no page of somebody else's in a browser of this machine asks, by its Host header.
+
+        Such a page can point its own name to our address, and is then let read what callers say.
+        It can do so with no address and with no name that always means this machine.
+        """
+        if host is None or not self._is_local:
+            return True
+        name = _name_in(host)
+        return _is_address(name) or name in ("localhost", self._host) or name.endswith(".localhost")
+
+
+def _name_in(host: str) -> str:
+    """The name or address of a Host header, without the port; "" where there is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _call(session: CallSession) -> dict[str, Any]:

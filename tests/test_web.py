@@ -14,7 +14,7 @@ from server_fixture import House, eventually, said, serving, silence, speech
 from callfsm.call.events import Bye
 from callfsm.call.windows import WindowBuffer
 from callfsm.inference.engine import Transcript
-from service import switchboard
+from service import switchboard, web
 from service.engines.fake import ScriptedEngine
 from service.web import MOST_CONNECTIONS
 
@@ -161,6 +161,50 @@ def test_clients_wait_for_a_connection_when_there_are_many(tmp_path: Path) -> No
         assert not asked.ready()
         first.close()
         assert asked.get(timeout=5.0)[0] == "HTTP/1.1 200 OK"
+
+
+def asked_as(house: House, host: str) -> str:
+    """The status line of the answer to who asks for this host."""
+    return answered(house, f"GET /calls HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())[0]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1:8080", "[::1]:8080", "10.0.0.5", "localhost", "LocalHost:80", "a.localhost"],
+)
+def test_whoever_asks_by_address_or_as_localhost_is_answered(tmp_path: Path, host: str) -> None:
+    """Nobody can point these to our address."""
+    with serving(tmp_path, http_port=0) as house:
+        assert asked_as(house, host) == "HTTP/1.1 200 OK"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "notlocalhost", "[evil", ""],
+)
+@pytest.mark.parametrize("path", ["/", "/calls", "/metrics"])
+def test_a_page_that_points_its_own_name_to_us_reads_nothing(
+    tmp_path: Path, host: str, path: str
+) -> None:
+    """In a browser of this machine it could else read what callers say."""
+    with serving(tmp_path, http_port=0) as house:
+        request = f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode()
+        assert answered(house, request) == ("HTTP/1.1 403 Forbidden", web.FOREIGN_NAME)
+
+
+def test_the_configured_host_is_a_name_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator has named a host that is a loopback address here."""
+    with serving(tmp_path, http_port=0) as house:
+        monkeypatch.setattr(house.server._web, "_host", "switch.example")
+        assert asked_as(house, "Switch.example:8080") == "HTTP/1.1 200 OK"
+
+
+def test_a_server_that_others_may_ask_has_any_name(tmp_path: Path) -> None:
+    """It does not listen on a loopback address: its names are not known here."""
+    with serving(tmp_path, http_port=0, host="0.0.0.0") as house:
+        assert asked_as(house, "switch.example") == "HTTP/1.1 200 OK"
 
 
 def test_without_a_port_there_is_no_web_server(tmp_path: Path) -> None:
