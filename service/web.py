@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
+from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from gevent import socket
-from gevent.pywsgi import WSGIServer
+from gevent import GreenletExit, socket
+from gevent.pywsgi import WSGIHandler, WSGIServer
 from prometheus_client import make_wsgi_app
 
 from callfsm.errors import ConfigError
@@ -21,6 +22,8 @@ from service.switchboard import Switchboard
 OURS_ONLY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 
 MOST_CONNECTIONS = 32  # at once, the next ones wait: files that are open are files no call can have
+QUIET_S = 30.0  # then a client is gone; the page asks twice a second
+
 FOREIGN_NAME = (
     b"this server is for its own machine: the Host header must be an IP address, localhost, "
     b"a name that ends in .localhost, or the server's --host\n"
@@ -52,7 +55,9 @@ class Web:
         self.port: int = port
         self._host = address[0].lower()
         self._is_local = ip_address(bound_to).is_loopback
-        self._server = WSGIServer(listener, self._answer, log=None, spawn=MOST_CONNECTIONS)
+        self._server = WSGIServer(
+            listener, self._answer, log=None, spawn=MOST_CONNECTIONS, handler_class=_Handler
+        )
         self._server.start()
 
     def stop(self) -> None:
@@ -91,6 +96,31 @@ class Web:
             return True
         name = _name_in(host)
         return _is_address(name) or name in ("localhost", self._host) or name.endswith(".localhost")
+
+
+class _Handler(WSGIHandler):
+    """Hangs up without a word when the client says and takes nothing for QUIET_S."""
+
+    def handle(self) -> None:
+        self.socket.settimeout(QUIET_S)
+        super().handle()
+
+    def read_request(self, raw_requestline: str) -> Any:
+        try:
+            return super().read_request(raw_requestline)
+        except OSError as error:  # the client is gone; gevent would print that
+            raise GreenletExit from error
+
+    def handle_error(
+        self,
+        t: type[BaseException] | None,
+        v: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if isinstance(v, TimeoutError):
+            self.close_connection = True
+        else:
+            super().handle_error(t, v, tb)
 
 
 def _name_in(host: str) -> str:

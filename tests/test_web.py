@@ -163,6 +163,32 @@ def test_clients_wait_for_a_connection_when_there_are_many(tmp_path: Path) -> No
         assert asked.get(timeout=5.0)[0] == "HTTP/1.1 200 OK"
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /ca",
+        b"GET /calls HTTP/1.1\r\nHost: loc",
+        b"GET /calls HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /calls HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf",
+        b"GET /call.svg HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000,  # and reads no answer
+    ],
+)
+def test_a_client_that_is_gone_keeps_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], sent: bytes
+) -> None:
+    """Wherever it fell silent, the next one has its place, and nobody is told."""
+    monkeypatch.setattr(web, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(web, "QUIET_S", 0.05)
+    with (
+        serving(tmp_path, http_port=0) as house,
+        socket.create_connection(("127.0.0.1", house.http_port)) as gone,
+    ):
+        gone.sendall(sent)
+        assert get(house, "/calls")[0] == "HTTP/1.1 200 OK"
+        assert capfd.readouterr().err == ""
+
+
 def asked_as(house: House, host: str) -> str:
     """The status line of the answer to who asks for this host."""
     return answered(house, f"GET /calls HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())[0]
