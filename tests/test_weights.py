@@ -637,6 +637,24 @@ def test_a_ctranslate2_path_is_taken_as_it_is(ct2: Path) -> None:
     assert ctranslate2_directory(ct2) == ct2
 
 
+def test_a_model_of_the_other_engine_is_named_as_such(tmp_path: Path, ct2: Path) -> None:
+    """What is at the path is told, and who reads it; not that there is nothing."""
+    ggml, text = tmp_path / "mine.bin", tmp_path / "text.bin"
+    ggml.write_bytes(ggml_bytes())
+    text.write_text("hello")
+    with pytest.raises(WeightsError, match=f"{ggml} is a ggml file, which engine whispercpp reads"):
+        ctranslate2_directory(ggml)
+    with pytest.raises(WeightsError, match=f"{text} is no model: whispercpp reads ggml files"):
+        ctranslate2_directory(text)
+    with pytest.raises(
+        WeightsError, match=f"{ct2} is a CTranslate2 directory, which engine ctranslate2 reads"
+    ):
+        resolve(ct2)
+    for find in (resolve, ctranslate2_directory):
+        with pytest.raises(WeightsError, match=f"{tmp_path} is a directory without a model.bin"):
+            find(tmp_path)
+
+
 @pytest.fixture
 def two_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """The small model installed as base, in two parts; the whole `model.bin`."""

