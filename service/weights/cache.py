@@ -7,6 +7,7 @@ half a file, and what a killed process left behind is cleared by the next.
 
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,13 +17,16 @@ from pathlib import Path
 from service.weights.errors import WeightsError
 from service.weights.ggml_check import check_ggml
 
+log = logging.getLogger(__name__)
+
 
 def cached_ggml(target: Path, make: Callable[[Path], None]) -> Path:
     """`target`, a ggml file that matches its checksum, made by `make(path)` if it was not there.
 
     The SHA-256 is beside it as `<target>.sha256`, in the format of `sha256sum`. A whole ggml file
-    without a checksum was put there by hand: it is kept, and gets one. Raises WeightsError when the
-    directory cannot be written, and whatever `make` raises.
+    without a checksum was put there by hand: it is kept, and gets one. Beside another's checksum it
+    is replaced, and that is logged: `check_ggml` cannot tell it from a damaged one. Raises
+    WeightsError when the directory cannot be written, and whatever `make` raises.
     """
     if is_intact(target):
         return target
@@ -31,6 +35,8 @@ def cached_ggml(target: Path, make: Callable[[Path], None]) -> Path:
             fresh = scratch / target.name
             make(fresh)
             check_ggml(fresh)
+            if target.exists():
+                log.warning("%s is replaced: damaged, or not what its checksum is of", target)
             _sign(fresh, target, scratch)
             fresh.replace(target)
     return target

