@@ -172,6 +172,8 @@ class Server:
         self._runtime.stop()
         if self._recording is not None:
             self._recording.close()
+        for call_id in unfinished:  # after their last texts, which may have made the row
+            self.store.end_call(call_id)
         self.store.flush(STORE_CLOSE_S)
         self._tell_status("error" if self.fault else "stopped")
         self.store.close(STORE_CLOSE_S)

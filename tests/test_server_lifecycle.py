@@ -279,6 +279,20 @@ def test_a_call_that_cannot_finish_is_named_and_left(
     assert status(house.settings.database) == "stopped"
 
 
+def test_a_row_of_ours_is_ended_even_if_its_call_cannot_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would end it: the next server would try it as an active call."""
+    with serving(tmp_path, drain_s=0.05) as house, house.peer(7) as peer:
+        peer.begin()
+        peer.send_audio(np.concatenate([speech(7, 5), silence(0.5)]), 320)
+        eventually(lambda: house.in_database(7) == said(7, 5), "text")
+        monkeypatch.setattr(house.server.switchboard.sessions[7], "shut_down", lambda: None)
+        house.server.stop()
+    with closing(sqlite3.connect(house.settings.database)) as connection:
+        assert connection.execute("SELECT status FROM calls").fetchall() == [("ended",)]
+
+
 def test_a_call_that_finishes_late_still_speaks(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
