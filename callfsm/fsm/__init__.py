@@ -6,6 +6,7 @@ drawn `callfsm.fsm.diagram`.
 
 from callfsm.errors import CallfsmError
 from callfsm.fsm.actor import Actor, MailboxFull, Observer
+from callfsm.fsm.backoff import growing_wait_s
 from callfsm.fsm.dead_letters import DeadLetters
 from callfsm.fsm.lint import TableError, check
 from callfsm.fsm.machine import STATE_TIMER, EndlessTurn, Machine, Step, Turn, UnexpectedEvent
@@ -67,4 +68,5 @@ __all__ = [
     "Turn",
     "UnexpectedEvent",
     "check",
+    "growing_wait_s",
 ]

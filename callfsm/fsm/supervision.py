@@ -8,6 +8,7 @@ youngest child is asked to end, and the next one only once it has ended or its t
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
+from callfsm.fsm.backoff import growing_wait_s
 from callfsm.fsm.machine import Machine
 from callfsm.fsm.table import (
     STAY,
@@ -43,7 +44,7 @@ class Strategy:
 
     def wait_s(self, crashes: int) -> float:
         """How long to wait after so many crashes within `within_s`, this one included."""
-        return min(self.longest_wait_s, self.first_wait_s * self.factor ** (crashes - 1))
+        return growing_wait_s(crashes, self.first_wait_s, self.longest_wait_s, self.factor)
 
 
 # ---------------------------------------------------------------- events

@@ -12,6 +12,7 @@ from dataclasses import replace
 from enum import Enum
 from itertools import count
 
+from callfsm.fsm.backoff import growing_wait_s
 from callfsm.fsm.table import Effect, Event, Raise, SetTimer
 from callfsm.inference import events as ev
 from callfsm.inference.events import Request
@@ -282,5 +283,5 @@ def _rest(pool: Pool, context: int, failures: int, error: str) -> Iterator[Effec
 
 
 def _reload_timer(context: int, failures: int) -> SetTimer:
-    after_s = min(RELOAD_AFTER_S * 2 ** (failures - 1), RELOAD_AFTER_MAX_S)
+    after_s = growing_wait_s(failures, RELOAD_AFTER_S, RELOAD_AFTER_MAX_S)
     return SetTimer(f"reload {context}", after_s, ev.ReloadDue(context))

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from callfsm.fsm import Effect, Event
+from callfsm.fsm import Effect, Event, growing_wait_s
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 5.0
 PING, PONG = "ping", "pong"
@@ -78,7 +78,7 @@ class Client:
 
 
 def backoff_s(client: Client) -> float:
-    return float(min(FIRST_BACKOFF_S * 2 ** (client.failures - 1), LONGEST_BACKOFF_S))
+    return growing_wait_s(client.failures, FIRST_BACKOFF_S, LONGEST_BACKOFF_S)
 
 
 # ---------------------------------------------------------------- guards
