@@ -2,9 +2,23 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import gevent
+import pytest
+from gevent import socket
+from gevent.queue import Queue
+from gevent.server import StreamServer
+
+from callfsm.fsm.actor import MAILBOX_CAPACITY
+from callfsm.runtimes.gevent import GeventRuntime
+from examples.reconnecting_client.__main__ import LOOPBACK, serve
+from examples.reconnecting_client.client import Answer
+from examples.reconnecting_client.line import Line
+
 ROOT = Path(__file__).parents[1]
+FAILS_AFTER_S = 20.0  # only a test that fails waits so long
 
 
 def run(*words: str, typed: str = "") -> list[str]:
@@ -48,3 +62,58 @@ def test_reconnecting_client() -> None:
     ]
     assert lines.count("  connecting + Lost -> backing_off") >= 2
     assert lines[-1].endswith("+ Close -> closed")
+
+
+# ------------------------------------------------ the reconnecting client in a flood
+@pytest.fixture
+def runtime() -> Iterator[GeventRuntime]:
+    running = GeventRuntime()
+    running.start()
+    with gevent.Timeout(FAILS_AFTER_S):
+        yield running
+    running.stop()
+
+
+def a_line(port: int, runtime: GeventRuntime) -> tuple[Line, Queue[Answer]]:
+    """A client of the server at this port, and the answers that it got."""
+    answers: Queue[Answer] = Queue()
+    return Line((LOOPBACK, port), runtime, answers.put, lambda *_: None), answers
+
+
+def test_requests_do_not_keep_the_client_from_its_connection(runtime: GeventRuntime) -> None:
+    """While there is no server those that a mailbox holds are taken; all these are answered."""
+    server, port = serve()
+    server.stop(0)
+    line, answers = a_line(port, runtime)
+    requests = [f"request {number}" for number in range(MAILBOX_CAPACITY + 100)]
+    taken = [request for request in requests if line.request(request)]
+    assert taken == requests[:MAILBOX_CAPACITY]
+    gevent.sleep(0.02)  # all are postponed
+    server, _ = serve(port)
+    assert [answers.get().request for _ in taken] == taken
+    line.client.stop()
+    server.stop(0)
+
+
+def test_many_answers_at_once_are_taken_one_by_one(runtime: GeventRuntime) -> None:
+    """More lines in one packet than a mailbox holds: none is lost, and the connection lasts."""
+    count = 2 * MAILBOX_CAPACITY
+
+    def answer_all(connection: socket.socket, _: object) -> None:
+        with connection, connection.makefile() as lines:
+            for _ in range(count):
+                lines.readline()
+            connection.sendall(b"x\n" * count)
+            lines.readline()
+
+    server = StreamServer((LOOPBACK, 0), answer_all)
+    server.start()
+    line, answers = a_line(server.server_port, runtime)
+    for number in range(count):
+        while not line.request(str(number)):
+            gevent.sleep(0.001)
+    found = [answers.get().request for _ in range(count)]
+    assert found == [str(number) for number in range(count)]
+    assert line.client.model.state == "connected"
+    line.client.stop()
+    server.stop(0)

@@ -19,7 +19,7 @@ from callfsm.fsm.table import CancelTimer, Effect, Event, M, Policy, SetTimer
 __all__ = ["MAILBOX_CAPACITY", "REPLIES_RESERVE", "Actor", "MailboxFull", "Observer", "Runtime"]
 
 MAILBOX_CAPACITY = 256  # events; one second of 20 ms frames is 50
-REPLIES_RESERVE = 64  # room kept for answers and time-outs when the world floods the mailbox
+REPLIES_RESERVE = 64  # room that `tell` has and `offer` has not: for answers amid a flood
 
 
 class MailboxFull(CallfsmError):
@@ -117,7 +117,9 @@ class Actor(Generic[M]):
         return self.waiting < self._capacity
 
     def offer(self, event: Event) -> bool:
-        """Tell an event of the outside world; False when the mailbox is full."""
+        """Tell an event of the outside world, which may send any number. False when as many wait,
+        postponed or not, as the actor has capacity for: this one is not kept.
+        """
         if not self.has_room:
             return False
         self.tell(event)
@@ -126,8 +128,9 @@ class Actor(Generic[M]):
     def tell(self, event: Event) -> None:
         """Put `event` in the mailbox. A stopped actor takes nothing: it is a dead letter.
 
-        Raises MailboxFull when even the room reserved for replies is used up. A time-out always
-        finds room: there is at most one for each timer.
+        Raises MailboxFull when even the room reserved for replies is used up: by replies, or by
+        what the world sends, unless that is offered. A time-out always finds room: there is at most
+        one for each timer.
         """
         if self.stopped:
             self._bury(event)

@@ -14,7 +14,7 @@ from gevent.server import StreamServer
 
 from callfsm.fsm import Actor, Turn
 from callfsm.runtimes.gevent import GeventRuntime
-from examples.reconnecting_client.client import PING, PONG, Answer, Close, Request
+from examples.reconnecting_client.client import PING, PONG, Answer, Close
 from examples.reconnecting_client.line import Line
 
 LOOPBACK = "127.0.0.1"
@@ -48,21 +48,25 @@ def main() -> None:
     runtime = GeventRuntime()
     runtime.start()
     server, port = serve()
-    client = Line((LOOPBACK, port), runtime, answers.put, observe).client
+    line = Line((LOOPBACK, port), runtime, answers.put, observe)
 
-    client.tell(Request("one"))
+    def ask(request: str) -> None:
+        if not line.request(request):
+            print(f"too many requests wait: {request} is not sent")
+
+    ask("one")
     print(answers.get().reply)
     print("the server goes away")
     server.stop(0)
-    for line in ("two", "three"):
-        client.tell(Request(line))
+    ask("two")
+    ask("three")
     given_up.wait()
-    client.tell(Request("four"))
+    ask("four")
     print("the server comes back")
     server, _ = serve(port)
     print(*(answers.get().reply for _ in range(3)))
-    client.tell(Close())
-    while not client.stopped:
+    line.client.tell(Close())
+    while not line.client.stopped:
         gevent.sleep(0)
     runtime.stop()
     server.stop(0)

@@ -1,7 +1,7 @@
 """What can happen to the client, what it can ask for, and what it remembers.
 
-Requests are answered in order. One that was sent and not answered when the connection broke is
-sent again, so the server may see it twice, and never not at all.
+Requests that were taken are answered in order. One that was sent and not answered when the
+connection broke is sent again, so the server may see it twice, and never not at all.
 """
 
 from collections import deque

@@ -16,6 +16,7 @@ from examples.reconnecting_client.client import (
     Disconnect,
     Lost,
     Received,
+    Request,
     Send,
 )
 from examples.reconnecting_client.table import client_machine
@@ -46,6 +47,11 @@ class Line:
         )
         self.client.start()
 
+    def request(self, line: str) -> bool:
+        """Ask the server. False when too many requests wait: this one is forgotten, and whoever
+        asks may try again later. So there is room for what the client is told of its connection."""
+        return self.client.offer(Request(line))
+
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Connect():
@@ -69,6 +75,7 @@ class Line:
                     with connection.makefile() as lines:
                         for line in lines:
                             self.client.tell(Received(line.rstrip("\n")))
+                            gevent.sleep(0)  # one at a time, however many came at once
                 finally:
                     writer.kill()
         except OSError as error:
