@@ -1,6 +1,7 @@
 """Asking: the reply comes as an effect, at once or later, or says why it will not come."""
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import gevent
@@ -8,7 +9,7 @@ import pytest
 
 from callfsm.errors import CallfsmError
 from callfsm.fsm.actor import Actor
-from callfsm.fsm.machine import Machine
+from callfsm.fsm.machine import Machine, UnexpectedEvent
 from callfsm.fsm.reply import Answer, NoAnswer, Question, Reply
 from callfsm.fsm.runtime import Runtime
 from callfsm.fsm.table import (
@@ -42,6 +43,23 @@ class Weather(Question[str]):
 
 
 @dataclass(frozen=True, slots=True)
+class LastOne(Question[int]):
+    """Is there one left? It is sold out, and the shop closes without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bell(Question[int]):
+    """Does the bell ring?"""
+
+    replies: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Insult(Event):
+    """A bug of the sender."""
+
+
+@dataclass(frozen=True, slots=True)
 class LookedUp(Event):
     """The price is found."""
 
@@ -63,6 +81,11 @@ class Ask(Effect):
     """Of a customer: ask the shop."""
 
     item: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ring(Effect):
+    """Of the shop: the bell."""
 
 
 @dataclass(slots=True)
@@ -87,6 +110,12 @@ def answer_now(shop: Shop, _: LookedUp) -> Iterator[Effect]:
     yield shop.asked.answer(7)
 
 
+def ring(_: Shop, question: Bell) -> Iterator[Effect]:
+    yield Ring()
+    if question.replies:
+        yield question.answer(1)
+
+
 def is_rare(_: Shop, question: Price) -> bool:
     return question.item == "saffron"
 
@@ -106,19 +135,24 @@ shop_machine = Machine(
             Row("open", Price, STAY, quote),
             Row("looking", LookedUp, "open", answer_now),
             Row(("open", "looking"), Close, "closed"),
+            Row("open", LastOne, "closed"),
+            Row("open", Bell, STAY, ring),
         ),
-        rest=(Rest("open", (Weather,), Policy.IGNORE),),
+        rest=(
+            Rest("open", (Weather,), Policy.IGNORE),
+            Rest(("open", "looking"), (Insult,), Policy.REJECT),
+        ),
     )
 )
 
 
-def open_shop(runtime: Runtime) -> Actor[Shop]:
+def open_shop(runtime: Runtime, perform: Callable[[Effect], None] = lambda _: None) -> Actor[Shop]:
     actor = Actor(
         "shop",
         shop_machine,
         Shop(),
         runtime=runtime,
-        perform=lambda _: None,
+        perform=perform,
         crashed=lambda _: None,
     )
     actor.start()
@@ -193,6 +227,69 @@ def test_the_dead_do_not_answer(runtime: SimulatedRuntime) -> None:
         with pytest.raises(NoAnswer, match="shop has stopped"):
             _ = reply.value
     assert runtime.dead_letters.counts == {("shop", "Price"): 2}
+
+
+def test_a_question_kept_for_later_fails_when_the_actor_stops(runtime: SimulatedRuntime) -> None:
+    """Taken, and not answered before the end: by a final state, by `stop`, by a new beginning."""
+    ends: list[Callable[[Actor[Shop]], None]] = [
+        lambda shop: shop.tell(Close()),
+        lambda shop: shop.stop(),
+        lambda shop: shop.restart(Shop()),
+    ]
+    for end in ends:
+        shop = open_shop(runtime)
+        kept = shop.ask(Price("saffron"))
+        runtime.settle()
+        assert not kept.done
+        end(shop)
+        runtime.settle()
+        with pytest.raises(NoAnswer, match="shop has stopped"):
+            runtime.wait(kept, 1.0)
+    assert runtime.now_s() == 0.0
+    assert runtime.dead_letters.total == 0
+
+
+def test_a_question_kept_for_later_fails_with_the_cause_of_a_crash(
+    runtime: SimulatedRuntime,
+) -> None:
+    """Whatever the actor crashes at: it does not answer any more."""
+    shop = open_shop(runtime)
+    kept = shop.ask(Price("saffron"))
+    shop.tell(Insult())
+    with pytest.raises(NoAnswer, match=r"shop crashed: .*Insult is not expected") as error:
+        runtime.wait(kept, 10.0)
+    assert isinstance(error.value.__cause__, UnexpectedEvent)
+    assert runtime.now_s() == 0.0
+
+
+def test_a_question_that_ends_the_actor_fails(runtime: SimulatedRuntime) -> None:
+    """When the row that takes it leads to the end, and no handler answers."""
+    with pytest.raises(NoAnswer, match="shop has stopped"):
+        runtime.wait(open_shop(runtime).ask(LastOne()), 1.0)
+
+
+@pytest.mark.parametrize("replies", [True, False])
+def test_a_question_whose_effects_stop_the_actor(runtime: SimulatedRuntime, replies: bool) -> None:
+    """An answer among them is given; without one, none will come."""
+    shop = open_shop(runtime, lambda _: shop.stop())
+    reply = shop.ask(Bell(replies))
+    runtime.settle()
+    assert (reply.done, reply.failed) == (True, not replies)
+
+
+def test_an_answered_question_is_forgotten(runtime: SimulatedRuntime) -> None:
+    """At once or later: an actor does not grow by the questions that it answered."""
+    shop = open_shop(runtime)
+    before = replies_in_memory()
+    for item in ("tea", "saffron", "cake") * 10:
+        runtime.wait(shop.ask(Price(item)), 10.0)
+    shop.model.asked = Price("nothing")
+    assert replies_in_memory() == before
+
+
+def replies_in_memory() -> int:
+    gc.collect()
+    return sum(isinstance(thing, Reply) for thing in gc.get_objects())
 
 
 def test_a_question_that_crashes_the_actor_fails_with_the_cause(runtime: SimulatedRuntime) -> None:

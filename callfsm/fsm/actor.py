@@ -59,6 +59,7 @@ class Actor(Generic[M]):
         "_postponed",
         "_runtime",
         "_timers",
+        "_unanswered",
         "goes_first",
         "machine",
         "model",
@@ -93,6 +94,7 @@ class Actor(Generic[M]):
         self._capacity = capacity
         self._mailbox: list[Event] = []  # lists: an empty deque takes 600 bytes, and most are empty
         self._postponed: list[Event] = []
+        self._unanswered: list[Reply[Any]] = []  # to questions that were taken
         self._timers: dict[str, TimedOut] = {}  # what each timer last set tells, by its name
 
     def start(self) -> None:
@@ -144,7 +146,7 @@ class Actor(Generic[M]):
     def ask(self, question: Question[R]) -> Reply[R]:
         """Tell a question, and return at once with the box that its answer will be in.
 
-        The reply fails when the actor ignores the question, crashes at it, or stops before it.
+        The reply fails when the actor ignores the question, or crashes or stops before it answers.
         """
         self.tell(question)
         return question.reply
@@ -161,13 +163,18 @@ class Actor(Generic[M]):
         return bool(self._mailbox) and not self.stopped
 
     def stop(self) -> None:
-        """Forget the mailbox and the timers; nothing is handled any more."""
+        """Forget the mailbox, the timers and the questions; nothing is handled any more."""
+        self._stop(f"{self.name} has stopped")
+
+    def _stop(self, why: str, error: Exception | None = None) -> None:
         self.stopped = True
         left = [*self._postponed, *self._mailbox]
         self._mailbox.clear()
         self._postponed.clear()
         self._timers.clear()
         self._runtime.cancel_timers(self)
+        for reply in tuple(self._unanswered):
+            reply.fail(why, error)
         for event in left:
             self._bury(event)
 
@@ -185,12 +192,16 @@ class Actor(Generic[M]):
             turn = machine.start(model) if event is None else machine.handle(model, event)
             for effect in turn.effects:
                 self._carry_out(effect)
+            for step in turn.steps:
+                if isinstance(step.event, Question) and step.row is not None:
+                    self._await_answer(step.event.reply)
             for observe in self._observers:
                 observe(self, turn)
         except Exception as error:
-            self.stop()
+            why = f"{self.name} crashed: {error}"
+            self._stop(why, error)
             if isinstance(event, Question):
-                event.reply.fail(f"{self.name} crashed: {error}", error)
+                event.reply.fail(why, error)
             self._crashed(error)
             return ()
         if machine.is_final(model):
@@ -198,6 +209,14 @@ class Actor(Generic[M]):
             if self._ended is not None:
                 self._ended()
         return () if self.stopped else turn.steps
+
+    def _await_answer(self, reply: Reply[Any]) -> None:
+        """Remember the reply to a question that was taken, until it is done; the end fails it."""
+        if self.stopped:  # by one of its own effects
+            reply.fail(f"{self.name} has stopped")
+        elif not reply.done:
+            self._unanswered.append(reply)
+            reply.then(self._unanswered.remove)
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
