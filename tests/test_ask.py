@@ -356,6 +356,33 @@ def test_actors_ask_each_other_without_waiting(runtime: SimulatedRuntime) -> Non
     assert customer.model.paid == 8
 
 
+def test_a_turn_does_not_wait_in_simulated_time(runtime: SimulatedRuntime) -> None:
+    """What gevent refuses is refused in specs, too; outside of turns one may wait, as before."""
+    shop = open_shop(runtime)
+    crashes: list[Exception] = []
+    greedy = ask_in_each_turn(runtime, shop, crashes)
+    greedy.start()  # not in a turn: here it may wait
+    greedy.tell(Close())
+    assert runtime.wait(shop.ask(Price("cake")), 1.0) == 5
+    assert [type(error) for error in crashes] == [CallfsmError]
+    assert runtime.wait(shop.ask(Price("tea")), 1.0) == 3
+
+
+def ask_in_each_turn(
+    runtime: GeventRuntime | SimulatedRuntime, shop: Actor[Shop], crashes: list[Exception]
+) -> Actor[Shop]:
+    """An actor that waits for the price of tea whenever something happens."""
+    return Actor(
+        "greedy",
+        shop_machine,
+        Shop(),
+        runtime=runtime,
+        perform=lambda _: None,
+        crashed=crashes.append,
+        observers=(lambda *_: runtime.wait(shop.ask(Price("tea")), FAILS_AFTER_S),),
+    )
+
+
 # ------------------------------------------------ on gevent
 @pytest.fixture
 def hub() -> Iterator[GeventRuntime]:
@@ -384,15 +411,7 @@ def test_a_turn_does_not_wait(hub: GeventRuntime) -> None:
     """An actor that waits for an answer in its turn would stop all actors: it is told so."""
     shop = open_shop(hub)
     crashes: list[Exception] = []
-    greedy = Actor(
-        "greedy",
-        shop_machine,
-        Shop(),
-        runtime=hub,
-        perform=lambda _: None,
-        crashed=crashes.append,
-        observers=(lambda *_: hub.wait(shop.ask(Price("tea")), FAILS_AFTER_S),),
-    )
+    greedy = ask_in_each_turn(hub, shop, crashes)
     greedy.start()  # not in a turn: here it may wait
     greedy.tell(Close())
     hub.wait(shop.ask(Price("cake")), FAILS_AFTER_S)

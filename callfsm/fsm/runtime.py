@@ -11,6 +11,8 @@ from callfsm.fsm.table import Event
 if TYPE_CHECKING:
     from callfsm.fsm.actor import Actor
 
+TURNS_DO_NOT_WAIT = "an actor's turn cannot wait for an answer; use `Reply.then`"
+
 
 class Runtime(Protocol):
     """Where actors run: a clock, turns, timers, and an ear for events that nobody takes."""

@@ -20,6 +20,7 @@ from callfsm.errors import CallfsmError
 from callfsm.fsm.actor import Actor
 from callfsm.fsm.dead_letters import DeadLetters
 from callfsm.fsm.reply import R, Reply
+from callfsm.fsm.runtime import TURNS_DO_NOT_WAIT
 from callfsm.fsm.table import Event
 from callfsm.fsm.timers import Timers
 
@@ -87,7 +88,7 @@ class GeventRuntime:
         Raises NoAnswer after `timeout_s`, CallfsmError in an actor's turn, which must not block.
         """
         if gevent.getcurrent() is self._dispatcher:
-            raise CallfsmError("an actor's turn cannot wait for an answer; use `Reply.then`")
+            raise CallfsmError(TURNS_DO_NOT_WAIT)
         answered = Signal()
         reply.then(lambda _: answered.set())
         answered.wait(timeout_s)

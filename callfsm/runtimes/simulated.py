@@ -11,9 +11,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from callfsm.errors import CallfsmError
 from callfsm.fsm.actor import Actor
 from callfsm.fsm.dead_letters import DeadLetters
 from callfsm.fsm.reply import R, Reply
+from callfsm.fsm.runtime import TURNS_DO_NOT_WAIT
 from callfsm.fsm.table import Event
 from callfsm.fsm.timers import Timers
 
@@ -32,6 +34,7 @@ class SimulatedRuntime:
         self._tick = tick if tick is not None else self._tick_own
         self._random = random.Random(seed) if seed is not None else None
         self._ready: OrderedDict[Actor[Any], None] = OrderedDict()
+        self._in_turn = False
         self.timers: Timers[Actor[Any]] = Timers()
         self.dead_letters = DeadLetters()
 
@@ -61,7 +64,12 @@ class SimulatedRuntime:
             if self._random is not None:
                 self._ready.move_to_end(self._random.choice(list(self._ready)), last=False)
             actor, _ = self._ready.popitem(last=False)
-            if actor.take_turn():
+            self._in_turn = True
+            try:
+                has_more = actor.take_turn()
+            finally:
+                self._in_turn = False
+            if has_more:
                 self.request_turn(actor)
 
     def advance(self, seconds: float) -> None:
@@ -73,7 +81,12 @@ class SimulatedRuntime:
         self._tick(max(0.0, end_s - self.now_s()))
 
     def wait(self, reply: Reply[R], timeout_s: float) -> R:
-        """The answer, after as little time as it takes. Raises NoAnswer after `timeout_s`."""
+        """The answer, after as little time as it takes; see `Actor.ask`.
+
+        Raises NoAnswer after `timeout_s`, CallfsmError in an actor's turn, as on gevent.
+        """
+        if self._in_turn:
+            raise CallfsmError(TURNS_DO_NOT_WAIT)
         self.settle()
         end_s = self.now_s() + timeout_s
         while not reply.done and self._ring_next(end_s):
