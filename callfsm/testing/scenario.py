@@ -154,7 +154,10 @@ class Simulation(Scenario[M]):
         return self
 
     def _start(self) -> None:
+        __tracebackhide__ = True
         self.actor.start()
+        self._raise_error()
+        self._refuse_rejected()
 
     def _take(self, event: Event) -> None:
         self.actor.tell(event)

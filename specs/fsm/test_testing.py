@@ -1,14 +1,25 @@
 """The spec tools: given, when, then; and a run in simulated time."""
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from callfsm.fsm.machine import STATE_TIMER
-from callfsm.fsm.table import Policy, SetTimer
+from callfsm.fsm.machine import STATE_TIMER, Machine, UnexpectedEvent
+from callfsm.fsm.table import Effect, Policy, Raise, SetTimer
 from callfsm.runtimes.simulated import SimulatedRuntime
 from callfsm.testing import Scenario, given, simulate
-from specs.fsm.turnstile import Coin, Maintain, Push, Return, Turnstile, turnstile_machine
+from specs.fsm.turnstile import (
+    TURNSTILE,
+    Coin,
+    Maintain,
+    Push,
+    Return,
+    TooLate,
+    Turnstile,
+    turnstile_machine,
+)
 
 
 def locked() -> Scenario[Turnstile]:
@@ -120,6 +131,29 @@ def test_postponed_event_comes_back() -> None:
     """In a simulation a postponed event is handled after the next change of state."""
     turnstile = simulate(turnstile_machine, Turnstile()).after(Coin(50), Coin(10))
     turnstile.when(Push()).then("locked", Return(10))
+
+
+def test_what_goes_wrong_at_the_start() -> None:
+    """An error of the initial state's `enter` fails a spec before any event, simulated or not."""
+    jammed, model = entering(lambda _: [Return(1 // 0)]), Turnstile()
+    for begin in (given, simulate):
+        with pytest.raises(ZeroDivisionError):
+            begin(jammed, model)
+
+
+def test_what_is_rejected_at_the_start() -> None:
+    """So does an internal event that the initial state rejects."""
+    eager = entering(lambda _: [Raise(TooLate())])
+    with pytest.raises(UnexpectedEvent, match="TooLate is not expected"):
+        given(eager, Turnstile())
+    with pytest.raises(AssertionError, match=r"(?s)this event is rejected.*TooLate came"):
+        simulate(eager, Turnstile())
+
+
+def entering(enter: Callable[[Turnstile], list[Effect]]) -> Machine[Turnstile]:
+    """A turnstile that does this at its start."""
+    locked, *others = TURNSTILE.states
+    return Machine(replace(TURNSTILE, states=(replace(locked, enter=enter), *others)))
 
 
 def test_state_timer_is_an_effect_of_the_machine_only() -> None:
