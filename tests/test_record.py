@@ -53,7 +53,7 @@ class Recorded:
 
     def __post_init__(self) -> None:
         self.runtime = SimulatedRuntime()
-        recorder = CallRecorder(
+        self.recorder = CallRecorder(
             7,
             SETTINGS,
             LoudIsSpeech(),
@@ -66,8 +66,8 @@ class Recorded:
         )
         self.actor: Actor[Call] = Actor(
             "call 7",
-            recorder.machine,
-            Call(7, SETTINGS, recorder.detector),
+            self.recorder.machine,
+            Call(7, SETTINGS, self.recorder.detector),
             runtime=self.runtime,
             perform=self._perform,
             crashed=self._crashed,
@@ -245,7 +245,7 @@ def test_any_call_replays(course: list[str]) -> None:
 
 # ---------------------------------------------------------------- the recorder
 def test_a_recorder_that_fails_does_not_end_the_call() -> None:
-    """Its failure is told once, and the call goes on."""
+    """Its failure is told once, and the call goes on without holding what is not written."""
     written: list[str] = []
 
     def write(line: str) -> None:
@@ -257,6 +257,7 @@ def test_a_recorder_that_fails_does_not_end_the_call() -> None:
     assert call.crash is None
     assert [str(error) for error in call.failures] == ["no space"]
     assert len(written) == 6
+    assert call.recorder.detector.take() == "", "the detector's flags pile up"
 
 
 # ---------------------------------------------------------------- the format

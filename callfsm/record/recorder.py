@@ -74,18 +74,19 @@ class CallRecorder:
         write(Header(call_id, started, settings, audio).line())
 
     def _see(self, call: Call, event: Event | None, turn: Turn | Exception) -> None:
+        speech = self.detector.take()  # even after the log's end: what is not taken piles up
         if self._failed is None:
             return
         try:
-            self._write(self._line(call, event, turn))
+            self._write(self._line(call, event, turn, speech))
         except Exception as error:
             failed, self._failed = self._failed, None
             failed(error)
 
-    def _line(self, call: Call, event: Event | None, turn: Turn | Exception) -> str:
+    def _line(self, call: Call, event: Event | None, turn: Turn | Exception, speech: str) -> str:
         at_s = self._now_s() - self._started_s
         line = f'{{"t":{at_s:.4f},"event":{self._event(event)}'
-        if speech := self.detector.take():
+        if speech:
             line += f',"speech":"{speech}"'
         if isinstance(turn, Exception):
             line += f',"crash":{json.dumps(crash_text(turn))}'
