@@ -12,9 +12,9 @@ from specs.call.scenes import (
     STALE_ACCEPT,
     STALE_FAILURE,
     STALE_RESULT,
-    TEXT_1,
-    WINDOW_1,
+    TWELVE,
     buffering,
+    done,
     heard,
     live,
 )
@@ -28,12 +28,15 @@ def test_end_is_told_once() -> None:
 
 
 def test_nothing_is_left(runtime: SimulatedRuntime) -> None:
-    """A call that closed leaves no timer and takes no mail."""
-    call = live(runtime).after(*CONNECT, WINDOW_1, ev.Bye(), TEXT_1, END, ev.TextAccepted(1))
-    call.then("closed", EndCall(EndReason.END_OF_STREAM))
+    """A call that closed has stopped: no time-out comes, and what it is told is a dead letter."""
+    call = live(runtime).after(*CONNECT, heard(5.0), done(1, TWELVE), ev.TextAccepted(1), END)
+    assert len(runtime.timers) == 2  # for the text, and for the words held back before it
+    call.when(ev.TextAccepted(2)).then("closed", EndCall(EndReason.END_OF_STREAM))
+    assert call.actor.stopped
     assert len(runtime.timers) == 0
-    call.when(heard(5.0)).then("closed")
-    assert call.actor.waiting == 0
+    assert call.advance(600.0).steps == []
+    assert call.when(heard(5.0)).steps == []
+    assert runtime.dead_letters.counts == {("call", "AudioReceived"): 1}
 
 
 @every_other_event(
