@@ -66,11 +66,16 @@ class Prompted(NativeModel):
         self._before = before
 
     def generate(
-        self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
+        self,
+        encoded: Any,
+        prompt: Sequence[int],
+        max_tokens: int,
+        no_repeat_ngram: int,
+        beam_size: int,
     ) -> list[Generated]:
         # The library may count the prompt, too: room for both.
         room = max(max_tokens, -(-(max_tokens + len(self._before) + len(prompt)) // 2))
-        return super().generate(encoded, (*self._before, *prompt), room, no_repeat_ngram)
+        return super().generate(encoded, (*self._before, *prompt), room, no_repeat_ngram, beam_size)
 
 
 class PromptedContext(NativeContext):

@@ -18,6 +18,7 @@ from callfsm.call.silero import SileroDetector, SileroNetwork
 from callfsm.inference.engine import Engine
 from service.bench.calls import speech
 from service.bench.ways import Server
+from service.engines import ctranslate2
 from service.engines.whispercpp import whole_file_text
 from service.speech.corpus import SpokenCall, continuous
 from service.speech.latency import HeardWord, Utterance, utterances
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument(
         "--cost", type=float, nargs=2, metavar="S", help="of a window, and of a second of it"
     )
+    parser.add_argument("--beam", type=int, default=ctranslate2.BEAM_SIZE, help="up to 60 %% load")
     parser.add_argument("--synthetic", action="store_true", help="another speaker: the voice")
     parser.add_argument("--continuous", action="store_true", help="without any pause")
     parser.add_argument("--whole", action="store_true", help="also score the whole files")
@@ -47,6 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = {name: float(value) for name, value in (s.split("=") for s in arguments.settings)}
     settings = CallSettings(windows=WindowSettings(**chosen))  # type: ignore[arg-type]
+    ctranslate2.BEAM_SIZE = arguments.beam
     engine, network = loaded_engine(arguments.engine), SileroNetwork.installed()
     cost = InferenceCost(*arguments.cost) if arguments.cost else COSTS[arguments.engine]
     live, whole = WordErrors(), WordErrors()

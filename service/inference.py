@@ -114,11 +114,12 @@ class InferenceService:
         reply: Reply,
         started: Started = lambda: None,
         new_s: float = 0.0,
+        thorough: bool = False,
     ) -> None:
         """Have `audio` transcribed for `owner`, in place of what it has waiting.
 
         Its last `new_s` seconds are more than context: the longer the first of them have waited
-        already, the sooner it is served.
+        already, the sooner it is served. See `AudioWindow` for `thorough`.
         `started` is called when a context begins with it: from then on it cannot be replaced.
         `reply` gets a transcript, or None and why not; neither is called once it is replaced.
         """
@@ -137,6 +138,7 @@ class InferenceService:
                     submitted_s=now_s,
                     deadline_s=now_s - new_s + DEADLINE_S,
                     eager=eager,
+                    thorough=thorough,
                 )
             )
         )
@@ -288,7 +290,9 @@ class _Context:
 
 def _transcribe(engine: Engine, requests: Sequence[ev.Request]) -> list[Transcript]:
     """In the native thread: only there, and only now, audio becomes samples."""
-    return engine.transcribe([AudioWindow(each.audio.samples, each.eager) for each in requests])
+    return engine.transcribe(
+        [AudioWindow(each.audio.samples, each.eager, each.thorough) for each in requests]
+    )
 
 
 def _is_a_bug(error: Exception) -> bool:

@@ -153,8 +153,8 @@ class CallSession:
                 self._audio.pause()
             case ask.ResumeReading():
                 self._audio.resume()
-            case ask.Transcribe(window):
-                self._transcribe(window)
+            case ask.Transcribe(window, thorough):
+                self._transcribe(window, thorough=thorough)
             case ask.AbandonInference(number):
                 self._services.inference.withdraw(self, number)
             case ask.ForwardText():
@@ -166,7 +166,7 @@ class CallSession:
             case _:
                 raise TypeError(f"call {self.id}: nobody carries out {effect!r}")
 
-    def _transcribe(self, window: Window) -> None:
+    def _transcribe(self, window: Window, *, thorough: bool) -> None:
         def started() -> None:
             self._actor.tell(ev.InferenceStarted(window.number))
 
@@ -176,9 +176,10 @@ class CallSession:
                 return
             self._services.metrics.windows.labels(window.cut.value).inc()
             log.debug(
-                "call %d: window %d (%s, %.2f to %.2f s): %s",
+                "call %d: window %d (%s%s, %.2f to %.2f s): %s",
                 self.id,
                 window.number,
+                "thorough " if thorough else "",
                 window.cut.value,
                 window.start_s,
                 window.end_s,
@@ -196,6 +197,7 @@ class CallSession:
             reply=reply,
             started=started,
             new_s=window.end_s - window.fresh_s,
+            thorough=thorough,
         )
 
     def _forward(self, effect: ask.ForwardText) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,7 @@ class FakeModel:
         self.fails = False
         self.batches: list[tuple[int, int]] = []  # windows, frames
         self.caps: list[int] = []
+        self.beams: list[int] = []
         self.unloaded = False
         self.during_generate = lambda: None
 
@@ -163,12 +165,18 @@ class FakeModel:
         return features
 
     def generate(
-        self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
+        self,
+        encoded: Any,
+        prompt: Sequence[int],
+        max_tokens: int,
+        no_repeat_ngram: int,
+        beam_size: int,
     ) -> list[Any]:
         self.during_generate()
         if self.fails:
             raise RuntimeError("out of memory")
         self.caps.append(max_tokens)
+        self.beams.append(beam_size)
         texts = [
             self.again if no_repeat_ngram else (self.texts.pop(0) if self.texts else [])
             for _ in range(encoded.shape[0])
@@ -195,6 +203,7 @@ def engine_of(directory: Path, model: FakeModel) -> Any:
     engine.load()
     model.batches.clear()
     model.caps.clear()
+    model.beams.clear()
     model.texts = texts
     return engine
 
@@ -380,6 +389,16 @@ def test_a_gpu_that_cannot_be_used_leaves_the_cpu(
     assert devices == ["cuda", "cpu", "cuda", "cpu"]
     (warning,) = caplog.messages
     assert "GPU 0 cannot be used, so the CPU computes: CUDA driver version" in warning
+
+
+def test_thorough_windows_weigh_several_texts(directory: Path) -> None:
+    """In batches of their own, whose windows may all say as much: beams weigh what may follow."""
+    model = FakeModel()
+    lengths_s = (6.0, 6.0, 6.3, 6.0)
+    hurried, *unhurried = [sound(0.1, length_s) for length_s in lengths_s]
+    windows = [hurried, *(replace(window, thorough=True) for window in unhurried)]
+    engine_of(directory, model).transcribe(windows)
+    assert sorted(zip(model.beams, model.caps, strict=True)) == [(1, 64), (3, 64), (3, 67)]
 
 
 # --- which engine transcribes --------------------------------------------------------------------
@@ -572,8 +591,12 @@ def test_sentences_come_out_right(engine: Any, phrases: list[tuple[str, AudioWin
 
 
 @pytest.mark.model
-def test_no_window_depends_on_its_batch_mates(engine: Any, windows: list[AudioWindow]) -> None:
-    """200 windows alone and in batches of eight: the same words, and the same guards."""
+@pytest.mark.parametrize("thorough", [False, True])
+def test_no_window_depends_on_its_batch_mates(
+    engine: Any, windows: list[AudioWindow], thorough: bool
+) -> None:
+    """200 windows alone and in batches of four: the same words, and the same guards."""
+    windows = [replace(window, thorough=thorough) for window in windows]
     alone = [engine.transcribe([window])[0] for window in windows]
     batched = [t for i in range(0, len(windows), 4) for t in engine.transcribe(windows[i : i + 4])]
     different = [

@@ -32,10 +32,12 @@ class ResumeReading(Effect):
 class Transcribe(Effect):
     """Transcribe a window, in place of the one before if that still waits.
 
-    Say InferenceStarted with its number, and answer InferenceDone or InferenceFailed.
+    Say InferenceStarted with its number, and answer InferenceDone or InferenceFailed. `thorough`:
+    the contexts have time to spare, so several texts can be weighed (beam search).
     """
 
     window: Window
+    thorough: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call import effects as ask
 from callfsm.call import events as ev
 from callfsm.call.call import Call
-from callfsm.call.settings import LOAD_MEAN_S
+from callfsm.call.settings import LOAD_MEAN_S, SPENDABLE_LOAD
 from callfsm.call.windows import Window
 from callfsm.fsm.table import CancelTimer, Effect, Event, Raise, SetTimer
 from callfsm.words import Word, shifted
@@ -229,7 +229,7 @@ def settle_held_words(call: Call, _: ev.HeldWordsElapsed) -> Iterator[Effect]:
 # ---------------------------------------------------------------- inference
 def transcribe(call: Call, _: ev.WindowTaken) -> Iterator[Effect]:
     if call.window is not None:
-        yield ask.Transcribe(call.window)
+        yield ask.Transcribe(call.window, thorough=call.load <= SPENDABLE_LOAD)
 
 
 def begin(call: Call, _: ev.InferenceStarted) -> Iterator[Effect]:

@@ -32,11 +32,13 @@ class Audio(Protocol):
 class AudioWindow:
     """One window to transcribe: `samples` is float32 mono, shape (n,), -1..1, at 16 kHz.
 
-    Of a look ahead, a text in doubt is not read again: another look follows at once.
+    Of a look ahead, a text in doubt is not read again: another look follows at once. `thorough`
+    says that there is time to weigh several texts (beam search), where the engine can.
     """
 
     samples: NDArray[np.float32]
     is_look: bool = False
+    thorough: bool = False
 
     @property
     def duration_s(self) -> float:

@@ -18,6 +18,7 @@ class Request:
     submitted_s: float
     deadline_s: float  # the earliest is served first
     eager: bool = False  # a look ahead, which gives way to every window that is not
+    thorough: bool = False  # the contexts have time to spare
     alone: bool = False  # it was in a batch that failed: now the others shall not suffer from it
 
 

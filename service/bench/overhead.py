@@ -38,7 +38,7 @@ SOURCE = Path(__file__).parents[2]
 VIEW_EVERY_S = 2.0  # what the calls cost is what counts, not what is shown of them
 
 # As `service/session.py` tells of a window that was transcribed. Times are whole 20 ms frames.
-_WINDOW = re.compile(r"call (\d+): window \d+ \((\w+), (\d+\.\d\d) to (\d+\.\d\d) s\)")
+_WINDOW = re.compile(r"call (\d+): window \d+ \((thorough )?(\w+), (\d+\.\d\d) to (\d+\.\d\d) s\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +124,10 @@ def windows_of(calls: Sequence[SpokenCall], log: str) -> list[AudioWindow]:
     `calls`: those with the ids 1, 2, … in the server's `log`.
     """
     windows = []
-    for call_id, cut, start_s, end_s in _WINDOW.findall(log):
+    for call_id, thorough, cut, start_s, end_s in _WINDOW.findall(log):
         first, end = (round(float(at_s) * SAMPLE_RATE_HZ) for at_s in (start_s, end_s))
         samples = calls[int(call_id) - 1].samples[first:end]
-        windows.append(AudioWindow(samples, is_look=cut == Cut.EAGER.value))
+        windows.append(AudioWindow(samples, cut == Cut.EAGER.value, bool(thorough)))
     return windows
 
 

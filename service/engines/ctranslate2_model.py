@@ -47,7 +47,12 @@ class Model(Protocol):
         """What the encoder makes of `features`, float32, shape (batch, n_mels, frames)."""
 
     def generate(
-        self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
+        self,
+        encoded: Any,
+        prompt: Sequence[int],
+        max_tokens: int,
+        no_repeat_ngram: int,
+        beam_size: int,
     ) -> list[Generated]:
         """What each window says after `prompt`, in `max_tokens` at most."""
 
@@ -90,12 +95,17 @@ class NativeModel:
         return np.concatenate([np.array(part) for part in encoded])
 
     def generate(
-        self, encoded: Any, prompt: Sequence[int], max_tokens: int, no_repeat_ngram: int
+        self,
+        encoded: Any,
+        prompt: Sequence[int],
+        max_tokens: int,
+        no_repeat_ngram: int,
+        beam_size: int,
     ) -> list[Generated]:
         results = self._whisper.generate(
             _view(encoded),
             [list(prompt)] * len(encoded),
-            beam_size=1,
+            beam_size=beam_size,
             max_length=2 * max_tokens,  # the library gives the text half of it
             no_repeat_ngram_size=no_repeat_ngram,
             return_no_speech_prob=True,

@@ -5,6 +5,7 @@ words (docs/engine-parameters.md): what is heard from there is read by itself.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.inference.engine import AudioWindow
@@ -35,7 +36,7 @@ def read_on(window: AudioWindow, part: Reading, read: Callable[[AudioWindow], Re
         return part
     if part.more_from_s < LEAST_REST_S:  # nearly the same again, and so it might go on
         return part
-    rest = AudioWindow(window.samples[round(part.more_from_s * SAMPLE_RATE_HZ) :])
+    rest = replace(window, samples=window.samples[round(part.more_from_s * SAMPLE_RATE_HZ) :])
     if rest.duration_s < LEAST_REST_S or is_silent(rest.samples):
         return part
     return followed(part, read(rest))

@@ -6,7 +6,7 @@ The same arguments give the same samples on every run.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, cycle, repeat
+from itertools import chain, cycle, repeat, starmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,6 +111,21 @@ def prompt_calls_of(
 ) -> list[SpokenCall]:
     """The same, a call of at least so many seconds for each of `lengths_s`."""
     return list(_prompt_calls(lengths_s, seed, pause_s, 0.0))
+
+
+def calls_out_of(
+    name: str,
+    said: Iterable[tuple[str, NDArray[np.float32]]],
+    count: int,
+    seconds: float,
+    rng: np.random.Generator,
+) -> list[SpokenCall]:
+    """`count` calls of at least `seconds` out of what is `said`, a text and its samples each."""
+    utterances = starmap(_Utterance, said)
+    return [
+        _join(f"{name} {n}", utterances, seconds, pause_s=BENCH_PAUSE_S, noise_rms=0.0, rng=rng)
+        for n in range(1, count + 1)
+    ]
 
 
 def prompt_seconds() -> float:

@@ -110,7 +110,8 @@ def _perform(
         actor.tell(ev.AudioConnected())
     elif isinstance(effect, ask.Transcribe):
         window = effect.window
-        [transcript] = engine.transcribe([AudioWindow(window.samples, window.cut is Cut.EAGER)])
+        is_look = window.cut is Cut.EAGER
+        [transcript] = engine.transcribe([AudioWindow(window.samples, is_look, effect.thorough)])
         heard.windows.append(window)
         heard.transcripts.append(transcript)
         actor.tell(ev.InferenceStarted(window.number))

@@ -1,5 +1,7 @@
 """window_ready: a window is taken from the buffer; left in the turn that entered it."""
 
+import pytest
+
 from callfsm.call import events as ev
 from callfsm.call.effects import Transcribe
 from callfsm.call.events import EndReason
@@ -34,6 +36,13 @@ def test_window_taken() -> None:
     scene = given(call_machine, call, "window_ready").when(ev.WindowTaken())
     scene.then("inferring", Transcribe)
     assert scene.the(Transcribe).window is call.window
+
+
+@pytest.mark.parametrize(("load", "thorough"), [(0.0, True), (0.6, True), (0.7, False)])
+def test_thoroughness(load: float, thorough: bool) -> None:
+    """Up to 60 % load there is time to weigh several texts of a window; then it becomes cheaper."""
+    call = buffering().when(heard(5.0, load=load))
+    assert call.the(Transcribe).thorough is thorough
 
 
 def test_never_rests_here() -> None:
