@@ -84,7 +84,7 @@ def test_every_call_has_its_row_and_its_state(tmp_path: Path) -> None:
     assert page.texts["#state-closed"][0].endswith("1")
     assert page.texts["#state-buffering"][0].endswith("1")
     assert page.texts[".count"] == ["1", "1"]
-    assert page.texts["dl"][0].startswith("calls1contexts busy0windows waiting0")
+    assert page.texts["dl"][0].startswith("calls1contexts busy0contexts failed0windows waiting0")
     assert page.texts["#trouble"] == [""]
 
 
@@ -108,7 +108,7 @@ def test_what_callers_say_is_text_and_no_markup(tmp_path: Path) -> None:
     evil = "<img src=x onerror=document.body.remove()>"
     heard = Transcript((Word(evil, 0.1, 0.5),), 0.1)
     with serving(
-        tmp_path, make_engine=lambda: ScriptedEngine([heard]), contexts=1, http_port=0
+        tmp_path, make_engine=lambda: ScriptedEngine([heard, heard]), contexts=1, http_port=0
     ) as house:
         house.caller(7, speech(7, 8)).run()
         eventually(lambda: house.state(7) == "", "end of the call")
