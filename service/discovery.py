@@ -27,8 +27,8 @@ class Discovery(Background):
     """Once a second, announces rows that are active; old ones seldom.
 
     A row stays active for a while after its caller hung up. So a call that its caller ended is
-    announced again only when its row has changed, and one that broke off at once. A REGISTER, of
-    course, revives it at any time.
+    announced again only when its row has changed; one that broke off is announced at once, and one
+    that an error ended less and less often, like any row. A REGISTER revives it at any time.
     """
 
     def __init__(self, store: Store, announce: Callable[[int], None]) -> None:
@@ -37,6 +37,7 @@ class Discovery(Background):
         self._announce = announce
         self._over: dict[int, ActiveCall] = {}  # rows as they were when their call ended
         self._ended: set[int] = set()  # since the last look
+        self._broken: set[int] = set()  # the same
         self._looks = 0
         self._known: dict[ActiveCall, tuple[int, int]] = {}  # since which look, and when it is due
 
@@ -46,15 +47,23 @@ class Discovery(Background):
 
     def call_broke(self, call_id: int) -> None:
         """The caller may still be there: announce the row as if it were new."""
-        self._known = {row: due for row, due in self._known.items() if row.id != call_id}
+        self._broken.add(call_id)
 
     def look(self, rows: list[ActiveCall]) -> None:
         """Announce the active rows whose call is not over, as far as they are due."""
-        over = {row.id: row for row in rows if self._over.get(row.id) == row}
-        self._over = over | {row.id: row for row in rows if row.id in self._ended}
-        self._ended.clear()
+        self._over = {
+            row.id: row
+            for row in rows
+            if (row.id in self._ended or self._over.get(row.id) == row)
+            and row.id not in self._broken
+        }
         self._looks += 1
-        self._known = {row: self._known.get(row, (self._looks, self._looks)) for row in rows}
+        anew = self._looks, self._looks
+        self._known = {
+            row: anew if row.id in self._broken else self._known.get(row, anew) for row in rows
+        }
+        self._ended.clear()
+        self._broken.clear()
         for row in rows:
             if row.id in self._over or self._looks < self._known[row][1]:
                 continue

@@ -104,8 +104,8 @@ def _ctranslate2(settings: Settings, directory: Path) -> EngineChoice:
 
 
 def _threads(settings: Settings, *, on_gpu: bool) -> int:
-    """Of each context. That of a GPU is the only one, and has all cores should the GPU fail."""
-    if on_gpu and settings.threads is None:
+    """Of each context. Where a GPU has the only one, all cores, should the GPU fail."""
+    if on_gpu and settings.threads is None and settings.contexts == "auto":
         return available_cores()
     return settings.thread_count()
 

@@ -83,9 +83,14 @@ class InferenceService:
             return 1.0
         return self._load_meter.load(self._runtime.now_s())
 
+    @property
+    def is_down(self) -> bool:
+        """Whether no context works."""
+        return self._pool.down
+
     def refuses_call(self, calls: int) -> Refusal | None:
         """Why a new call cannot be borne beside `calls` others now; None counts it as let in."""
-        if self._pool.down:
+        if self.is_down:
             return Refusal.DOWN
         now_s, since_s = self._runtime.now_s(), self._pool.waiting_since_s
         if since_s is not None:
@@ -172,7 +177,7 @@ class InferenceService:
                 log.error("no context works any more, they are loaded again: %s", error)
                 self._works(False)
             case ev.PoolUp():
-                log.warning("a context works again")
+                log.warning("a context is loaded again")
                 self._works(True)
             case ev.CloseContexts():
                 gevent.spawn(self._close)

@@ -43,7 +43,6 @@ from service.web import Web
 
 log = logging.getLogger(__name__)
 
-HUNG_UP = {EndReason.BYE, EndReason.END_OF_STREAM}
 BROKE_OFF = {EndReason.CONNECTION_LOST, EndReason.IDLE}  # though the caller may still be there
 LINKS_CLOSE_S = 6.0  # a little more than a link waits for its peer at the end
 STORE_CLOSE_S = 10.0
@@ -203,7 +202,7 @@ class Server:
         try:
             self.store.set_status(status)
         except CallfsmError as error:
-            log.error("the service status could not be written: %s", error)
+            log.error("the service status %r could not be written: %s", status, error)
 
     def _make_session(self, call_id: int, ended: Callable[[CallSession], None]) -> CallSession:
         address = (self.settings.host, self.settings.audio_base_port + call_id)
@@ -214,7 +213,8 @@ class Server:
         return LlamaLink(call_id, address, self._runtime, self.metrics)
 
     def _discovered(self, call_id: int) -> None:
-        if 1 <= call_id <= 65_535 - self.settings.audio_base_port:
+        has_port = 1 <= call_id <= 65_535 - self.settings.audio_base_port
+        if has_port and not self._inference.is_down:
             self.switchboard.discover(call_id)
 
     def _call_ended(self, session: CallSession) -> None:
@@ -224,9 +224,10 @@ class Server:
         if call.end_reason is EndReason.NEVER_CONNECTED:
             return
         self.store.end_call(session.id)
-        if call.end_reason in HUNG_UP:
+        if call.bye or call.end_reason is EndReason.END_OF_STREAM:
             self._discovery.call_ended(session.id)
         elif call.end_reason in BROKE_OFF and call.windows.heard_s:
+            # Without a sound each time it is tried less and less often, like any row.
             self._discovery.call_broke(session.id)
 
 

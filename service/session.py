@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 SHOWN_TEXTS = 50  # that the live view can ask for
 
-# Other notes are told at level INFO. That a peer is not there yet is no news (see `level_of`).
+# Other notes are told at level INFO. That a peer is not there yet is no news.
 LEVELS = {
     "connect_failed": logging.DEBUG,
     "window_lost": logging.WARNING,

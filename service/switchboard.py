@@ -83,14 +83,14 @@ class Switchboard:
         """The call's row is active; of a call that is known already that says nothing new.
 
         Rows stay active for ever where a process died, and this one's audio port has not answered
-        yet. So it takes none of the room that there is for new calls: loads arrive by REGISTER, and
+        yet. So it takes none of the room that there is for new calls: crowds come by REGISTER, and
         a call that was refused comes in by that. Beyond the limit it is passed over without a word.
         """
         session = self.sessions.get(call_id)
-        is_unknown = session is None or session.is_absent
+        if self._closing or not (session is None or session.is_absent):
+            return
         still_asks = self._now_s() - self._refused.get(call_id, -inf) < STILL_ASKS_S
-        has_room = not self._closing and self.connected < self._max_calls
-        if is_unknown and not still_asks and has_room:
+        if not still_asks and self.connected < self._max_calls:
             self._open(call_id)
 
     def link(self, call_id: int) -> LlamaLink:
@@ -156,6 +156,7 @@ class Switchboard:
             return
         del self.sessions[session.id]
         if session.call.end_reason is not ev.EndReason.NEVER_CONNECTED:
+            self._refused.pop(session.id, None)
             self.recent.append(session)
         self._call_ended(session)
         if session.register_again:

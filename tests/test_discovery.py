@@ -117,7 +117,7 @@ def test_a_row_takes_no_room_of_the_calls_that_register(
         assert set(asked) == {1}
 
 
-def test_a_call_that_was_refused_comes_in_by_its_register(
+def test_a_call_that_was_refused_is_left_to_its_register(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, often: None
 ) -> None:
     """Not by its row, or nobody would ever be refused; but by its row when it registers no more."""
@@ -219,6 +219,45 @@ def test_a_call_that_broke_off_is_found_again(tmp_path: Path, often: None) -> No
         eventually(lambda: house.state(7) == "buffering", "audio of call 7")
         peer.reset()
         peer.accept()
+
+
+def test_a_caller_who_hung_up_is_over_however_the_connection_ends(
+    tmp_path: Path, often: None
+) -> None:
+    """Peers that do not read what we write reset the connection after their BYE."""
+    with serving(tmp_path) as house, house.peer(7) as peer:
+        add_call(house.settings.database, 7, "sip-of-7", START, "active")
+        peer.accept()
+        peer.send(peer.framed(b"7"))
+        peer.send_audio(speech(7, 5), 320)
+        eventually(lambda: house.state(7) == "buffering", "audio of call 7")
+        peer.bye()
+        eventually(lambda: house.server.switchboard.sessions[7].call.bye, "BYE of call 7")
+        peer.reset()
+        eventually(lambda: house.state(7) == "", "end of call 7")
+        with house.peer(8) as other:  # found by a look at all rows
+            add_call(house.settings.database, 8, "sip-of-8", START, "active")
+            other.accept()
+        assert not peer.has_a_caller()
+
+
+def test_a_call_may_break_during_a_look(announced: tuple[Discovery, list[int]]) -> None:
+    """Looks let others run between the rows: the row is announced at the next one."""
+    finder, heard = announced
+    gevent.spawn(finder.call_broke, 7)
+    finder.look([ActiveCall(9, START), ActiveCall(7, START)])
+    finder.look([ActiveCall(7, START)])
+    assert heard == [9, 7, 7]
+
+
+def test_a_second_call_of_a_row_may_break(announced: tuple[Discovery, list[int]]) -> None:
+    """The first was over; of the second, which a REGISTER began, the row is announced."""
+    finder, heard = announced
+    finder.call_ended(7)
+    finder.look([ActiveCall(7, START)])
+    finder.call_broke(7)
+    finder.look([ActiveCall(7, START)])
+    assert heard == [7]
 
 
 def test_a_row_known_for_long_is_new_when_its_call_breaks(

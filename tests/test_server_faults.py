@@ -18,6 +18,7 @@ from server_fixture import (
     FRAME_SAMPLES,
     House,
     Script,
+    add_call,
     eventually,
     said,
     serving,
@@ -29,6 +30,7 @@ from callfsm.call.merge import Merger
 from callfsm.call.windows import WindowBuffer
 from callfsm.errors import CallfsmError
 from callfsm.inference import pool
+from service import discovery
 from service.inference import InferenceService
 from service.metrics import Metrics
 from service.registrar import Registrar
@@ -252,7 +254,8 @@ def test_a_server_without_a_context_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its status is "error" and new calls are refused, until a context works again."""
-    monkeypatch.setattr(pool, "RELOAD_AFTER_S", 0.5)
+    monkeypatch.setattr(pool, "RELOAD_AFTER_S", 0.6)
+    monkeypatch.setattr(discovery, "EVERY_S", 0.01)
     script = Script(failures={FAULTY: 1}, fail_loads={2})
     with serving(tmp_path, script, contexts=1) as house, house.peer(FAULTY) as peer:
 
@@ -263,9 +266,11 @@ def test_a_server_without_a_context_says_so(
         peer.begin()
         peer.send_audio(speech(FAULTY, 8), 16_000)
         is_told("error")
-        with house.peer(HEALTHY) as other:
+        with house.peer(HEALTHY) as other, house.peer(HEALTHY + 1) as active:
+            add_call(house.settings.database, HEALTHY + 1, "sip", "2026-01-01 00:00:00", "active")
             other.register()
             eventually(lambda: house.count("calls_refused_total", reason="down") == 1, "refusal")
+            assert not active.has_a_caller()
         is_told("running")
         with house.peer(HEALTHY) as other:
             other.register()

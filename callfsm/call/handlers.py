@@ -140,8 +140,8 @@ def drain(call: Call, event: Event) -> Iterator[Effect]:
 
 
 def drain_while_busy(call: Call, event: Event) -> Iterator[Effect]:
-    """The same. What is left joins the window that still waits; a look that does would wait until
-    all windows of other calls are served."""
+    """The same. What is left joins the window that still waits, or takes the place of a look: looks
+    wait for the windows of all other calls."""
     yield from drain(call, event)
     call.windows.end()
     if call.windows.can_grow:

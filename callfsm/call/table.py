@@ -97,7 +97,7 @@ ROWS: tuple[RowOf[Call], ...] = (
     Row(BUSY, ev.AudioReceived, STAY, do.hear_while_busy, note="append; the next window waits"),
     Row(BUSY, ev.PauseElapsed, STAY, do.pause_while_busy),
     Row(BUSY, ev.StreamEnded, STAY, do.drain_while_busy, note="cut the tail"),
-    Row(BUSY, ev.GraceElapsed, STAY, do.drain_while_busy),
+    Row(BUSY, ev.GraceElapsed, STAY, do.drain, note="what is left is cut afterwards"),
     # hanging up
     Row(LISTENING, ev.Bye, STAY, do.expect_end, note="read on until the stream ends"),
 )

@@ -290,10 +290,10 @@ class WindowBuffer:
     def _forget(self) -> None:
         """Let go of audio that no window can need any more."""
         keep = self._consumed if self._settings.mode == "chunk" else self._segmenter.keeps_from
-        needed = [span.start for span in self._spans]  # a later one may have the longer context
+        needed = [keep, *(span.start for span in self._spans)]  # a later one may begin earlier
         if self._unstarted is not None:
             needed.append(self._unstarted.fresh)
-        self._store.forget(min([keep, *needed]))
+        self._store.forget(min(needed))
 
 
 def _merged(first: Span, last: Span) -> Span:

@@ -92,7 +92,7 @@ def test_bye() -> None:
 
 
 def test_end_of_stream() -> None:
-    """At the end of the stream the text is waited for; what is left is cut afterwards."""
+    """At the end of the stream the text is waited for; what is left is transcribed afterwards."""
     call = forwarding().after(heard(0.5)).when(END).then("forwarding", *DRAIN)
     call.when(ev.TextAccepted(1)).then("inferring", Transcribe)
     assert asked(call) == (Cut.END, 1.0, 1.5)

@@ -244,7 +244,7 @@ def test_audio_after_bye() -> None:
 
 
 def test_end_of_stream() -> None:
-    """At the end of the stream the answer is waited for; what is left is cut afterwards."""
+    """At the end of the stream the answer is waited for; what is left is transcribed afterwards."""
     call = inferring().after(heard(0.5)).when(END).then("inferring", *DRAIN)
     call.after(TEXT_1).when(ev.TextAccepted(1)).then("inferring", Transcribe)
     assert asked(call) == (Cut.END, 1.0, 1.5)

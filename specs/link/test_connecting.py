@@ -2,7 +2,14 @@
 
 from callfsm.fsm.table import Event, Policy, SetTimer
 from callfsm.link import events as ev
-from callfsm.link.events import Connect, Disconnect, LinkClosed, Undelivered, Unreachable
+from callfsm.link.events import (
+    Connect,
+    Disconnect,
+    LinkClosed,
+    Undelivered,
+    Unreachable,
+    Write,
+)
 from callfsm.link.link import OVERDUE, SETTLE
 from callfsm.runtimes.simulated import SimulatedRuntime
 from specs.link.scenes import HELLO, connecting, live
@@ -59,13 +66,15 @@ def test_close_overdue(runtime: SimulatedRuntime) -> None:
 
 
 def test_open() -> None:
-    """A call that begins waits for the same connection."""
-    connecting().when(ev.Open()).then("connecting")
+    """A call that begins has the connection, too, when it is there."""
+    link = connecting().after(ev.CallEnded()).when(ev.Open()).then("connecting")
+    link.after(ev.Connected()).when(ev.Settled()).then("connected")
 
 
 def test_call_ended() -> None:
     """What its call said last may still be delivered: the link goes on trying."""
-    connecting().after(HELLO).when(ev.CallEnded()).then("connecting")
+    link = connecting().after(HELLO).when(ev.CallEnded()).then("connecting")
+    link.after(ev.Connected()).when(ev.Settled()).then("kept", Write("hello"))
 
 
 @every_other_event(

@@ -3,7 +3,7 @@
 from callfsm.fsm.table import Event, Policy
 from callfsm.link import events as ev
 from callfsm.link.events import Connect, LinkClosed, Write
-from specs.link.scenes import HELLO, disconnected
+from specs.link.scenes import HELLO, connected, disconnected
 from specs.policies import every_other_event
 
 
@@ -13,8 +13,9 @@ def test_open() -> None:
 
 
 def test_call_ended() -> None:
-    """A call that ends needs no connection."""
-    disconnected().when(ev.CallEnded()).then("disconnected")
+    """A call that ends needs no connection; what it said last opens one for that only."""
+    link = connected().after(ev.Lost()).when(ev.CallEnded()).then("disconnected")
+    link.after(HELLO, ev.Connected()).when(ev.Settled()).then("kept", Write("hello"))
 
 
 def test_deliver() -> None:

@@ -83,13 +83,15 @@ def test_close_overdue() -> None:
 
 
 def test_open() -> None:
-    """A call that begins waits for the same connection."""
-    settling().when(ev.Open()).then("settling")
+    """A call that begins has the connection, too, when it is there."""
+    link = settling().after(ev.CallEnded()).when(ev.Open()).then("settling")
+    link.when(ev.Settled()).then("connected")
 
 
 def test_call_ended() -> None:
     """What its call said last may still be delivered: the link goes on trying."""
-    settling().after(HELLO).when(ev.CallEnded()).then("settling")
+    link = settling().after(HELLO).when(ev.CallEnded()).then("settling")
+    link.when(ev.Settled()).then("kept", Write("hello"))
 
 
 @every_other_event(

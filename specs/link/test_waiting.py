@@ -2,7 +2,7 @@
 
 from callfsm.fsm.table import CancelTimer, Event, Policy, SetTimer
 from callfsm.link import events as ev
-from callfsm.link.events import Connect, Disconnect, LinkClosed, Undelivered
+from callfsm.link.events import Connect, Disconnect, LinkClosed, Undelivered, Write
 from callfsm.link.link import OVERDUE, RETRY
 from specs.link.scenes import HELLO, waiting
 from specs.policies import every_other_event
@@ -55,13 +55,15 @@ def test_close_overdue() -> None:
 
 
 def test_open() -> None:
-    """A call that begins waits for the same connection."""
-    waiting().when(ev.Open()).then("waiting")
+    """A call that begins has the connection, too, when it is there."""
+    link = waiting().after(ev.CallEnded()).when(ev.Open()).then("waiting")
+    link.after(ev.RetryDue(), ev.Connected()).when(ev.Settled()).then("connected")
 
 
 def test_call_ended() -> None:
     """What its call said last may still be delivered: the link goes on trying."""
-    waiting().after(HELLO).when(ev.CallEnded()).then("waiting")
+    link = waiting().after(HELLO).when(ev.CallEnded()).then("waiting")
+    link.after(ev.RetryDue(), ev.Connected()).when(ev.Settled()).then("kept", Write("hello"))
 
 
 @every_other_event(
