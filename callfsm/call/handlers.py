@@ -6,7 +6,7 @@ from callfsm.audio import SAMPLE_RATE_HZ
 from callfsm.call import effects as ask
 from callfsm.call import events as ev
 from callfsm.call.call import Call
-from callfsm.call.settings import LOAD_MEAN_S, SPENDABLE_LOAD
+from callfsm.call.settings import LOAD_MEAN_S, SOON_CONTEXT_S, SPENDABLE_LOAD
 from callfsm.call.windows import Window
 from callfsm.fsm.table import CancelTimer, Effect, Event, Raise, SetTimer
 from callfsm.words import Word, shifted
@@ -249,8 +249,8 @@ def deduplicate(call: Call, event: ev.InferenceDone) -> Iterator[Effect]:
         return
     unaligned, failures = merger.unaligned, merger.failures
     committed = merger.merge(window, shifted(event.words, window.start_s))
-    least_s = call.settings.windows.context_busy_s  # a shorter window takes about as long
-    call.cost = event.inference_s / max(window.end_s - window.start_s, least_s)
+    heard_s = max(window.end_s - window.start_s, SOON_CONTEXT_S)  # less takes about as long
+    call.cost = event.inference_s / heard_s
     _limit_context(call)
     call.window = None
     yield from _let_go(call)

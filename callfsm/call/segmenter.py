@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
 
-from callfsm.call.settings import HUSH_S, YOUNG_S, WindowSettings
+from callfsm.call.settings import HUSH_S, SOON_CONTEXT_S, YOUNG_S, WindowSettings
 from callfsm.call.speech import FRAME_S, FRAME_SAMPLES
 
 ONSET_FRAMES = 3  # 60 ms of unbroken speech: shorter is a click
@@ -75,7 +75,6 @@ class Segmenter:
 
     __slots__ = (
         "_context",
-        "_context_busy",
         "_earlier",
         "_lead_in",
         "_overlap",
@@ -97,7 +96,6 @@ class Segmenter:
         self._overlap = _frames(settings.overlap_s)
         self._pause = _frames(settings.pause_s)
         self._context = _frames(settings.context_s)
-        self._context_busy = _frames(settings.context_busy_s)
         self._soon_context = self._context  # of spans whose words somebody waits for
         self._lead_in = _frames(settings.lead_in_s)
         self._earlier: deque[int] = deque()  # starts of windows that can be context
@@ -180,8 +178,8 @@ class Segmenter:
     def look(self) -> Span | None:
         """The uncut speech so far, without cutting it.
 
-        While an utterance is young and goes on, with as little context as when the contexts are
-        busy: most of the time a look takes is for words that were heard long ago.
+        While an utterance is young and goes on, with as little context as can be: most of the time
+        a look takes is for words that were heard long ago.
         """
         if self.start is None:
             return None
@@ -214,7 +212,7 @@ class Segmenter:
 
     @property
     def _young_context(self) -> int:
-        return min(self._soon_context, self._context_busy)
+        return min(self._soon_context, _frames(SOON_CONTEXT_S))
 
     def _context_from(self, end: int, context: int) -> int | None:
         """Where the context of a span to `end` begins, so that both are at most `context` long."""

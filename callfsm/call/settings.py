@@ -8,9 +8,10 @@ from callfsm.errors import ConfigError
 
 YOUNG_S = 1.4  # of an utterance, its lead-in included: the first words are wanted soon
 FIRST_STEP_S = 0.14  # of new speech between looks until such a word is there
-SOON_S = 0.4  # so long inference may take where somebody waits for the words
+SOON_S = 0.3  # so long inference may take where somebody waits for the words
 HUSH_S = 0.1  # after so long without speech no word goes on; the detector itself is 60 ms late
 LOAD_MEAN_S = 5.0  # older context is let go of for good: not for one window that waits
+SOON_CONTEXT_S = 6.0  # but so much is heard again all the same; less is hardly cheaper
 SPENDABLE_LOAD = 0.6  # of the contexts' time; above it windows become cheaper
 
 
@@ -28,7 +29,7 @@ class WindowSettings:
     buffer_s: float = 10.0  # unheard audio at most: then it is one window, and the sender waits
     pause_s: float = 0.3  # without speech: the speaker paused
     context_s: float = 15.0  # what was said before is heard again, up to this length in all
-    context_busy_s: float = 6.0  # the same, when the contexts have no time to spare
+    context_busy_s: float = 7.0  # the same, when the contexts have no time to spare
     lead_in_s: float = 0.3  # kept before the first sound of speech, so that no onset is lost
     chunk_tail_s: float = 0.06  # a speech chunk that ends with this much silence ends in a pause
     eager_step_s: float = 0.2  # of new speech between looks at a growing window; 0: none
@@ -83,10 +84,10 @@ class WindowSettings:
         """How much of `context_s` where somebody waits for the words, when a second of audio takes
         `cost` seconds of inference.
 
-        As much as takes SOON_S, and no less than all windows have when the contexts are busy.
+        As much as takes SOON_S, and no less than SOON_CONTEXT_S.
         """
         most_s = SOON_S / cost if cost > 0 else inf
-        return min(context_s, max(self.context_busy_s, most_s))
+        return min(context_s, max(SOON_CONTEXT_S, most_s))
 
     def look_step_s(self, load: float, *, is_first: bool = False) -> float:
         """New speech between looks when `load` of the contexts' time is in use; inf for none.

@@ -122,10 +122,10 @@ def test_a_moment_without_time_to_spare() -> None:
 
 @pytest.mark.parametrize("order", [lambda *both: both, lambda *both: both[::-1]])
 def test_slow_looks_hear_less(order: Callable[..., tuple[ev.Event, ...]]) -> None:
-    """Where a look took long, the next hears less of what was said before: what takes 0.4 s."""
+    """Where a look took long, the next hears less of what was said before: what takes 0.3 s."""
     talk = WindowSettings(window_s=5.0, context_s=15.0, context_busy_s=6.0)
     lengths_s = []
-    for took_s in (0.3, 0.5, 4.0):
+    for took_s in (0.2, 0.375, 4.0):
         call = buffering(talk).after(heard(5.0, load=0.0), done(1, ""))
         for number in (2, 3):
             call.after(heard(4.0, load=0.0), done(number, ""))
