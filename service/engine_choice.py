@@ -56,8 +56,9 @@ def choose_engine(settings: Settings, model: str) -> EngineChoice:
                 "engine ctranslate2 is not installed: run pip install 'callfsm[ctranslate2]'"
             )
         return _ctranslate2(settings, ctranslate2_directory(model))
-    has_gpu_of_its_own = settings.expects_gpu() and not _finds_cuda()
-    if settings.engine == "whispercpp" or settings.mode == "chunk" or has_gpu_of_its_own:
+    if settings.engine == "whispercpp" or settings.mode == "chunk":
+        return _whispercpp(settings, model)
+    if settings.expects_gpu() and not _finds_cuda():
         return _whispercpp(settings, model)
     try:
         if _is_installed():
