@@ -65,7 +65,7 @@ class CloseOverdue(Event):
 
 @dataclass(frozen=True, slots=True)
 class IdleElapsed(Event):
-    """Time-out: nothing was delivered for long, nor did a call of this id end."""
+    """Time-out: no call of this id has come for long, and no text of the last one."""
 
 
 @dataclass(frozen=True, slots=True)
