@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from callfsm.inference.engine import Engine
 from service.bench.calls import speech
 from service.engines.context import ContextOptions
 from service.engines.ctranslate2 import CTranslate2Engine
-from service.engines.ctranslate2_model import Generated, NativeModel
+from service.engines.ctranslate2_model import Generated, NativeModel, Search
 from service.engines.decoding import Decoding
 from service.engines.vocabulary import read_vocabulary
 from service.engines.whispercpp import GpuSettings, NativeContext, WhisperCppEngine
@@ -65,17 +66,11 @@ class Prompted(NativeModel):
         super().__init__(*where)
         self._before = before
 
-    def generate(
-        self,
-        encoded: Any,
-        prompt: Sequence[int],
-        max_tokens: int,
-        no_repeat_ngram: int,
-        beam_size: int,
-    ) -> list[Generated]:
+    def generate(self, encoded: Any, prompt: Sequence[int], search: Search) -> list[Generated]:
         # The library may count the prompt, too: room for both.
-        room = max(max_tokens, -(-(max_tokens + len(self._before) + len(prompt)) // 2))
-        return super().generate(encoded, (*self._before, *prompt), room, no_repeat_ngram, beam_size)
+        needed = -(-(search.max_tokens + len(self._before) + len(prompt)) // 2)
+        room = replace(search, max_tokens=max(search.max_tokens, needed))
+        return super().generate(encoded, (*self._before, *prompt), room)
 
 
 class PromptedContext(NativeContext):

@@ -164,24 +164,20 @@ class FakeModel:
         self.batches.append((features.shape[0], features.shape[2]))
         return features
 
-    def generate(
-        self,
-        encoded: Any,
-        prompt: Sequence[int],
-        max_tokens: int,
-        no_repeat_ngram: int,
-        beam_size: int,
-    ) -> list[Any]:
+    def generate(self, encoded: Any, prompt: Sequence[int], search: Any) -> list[Any]:
         self.during_generate()
         if self.fails:
             raise RuntimeError("out of memory")
-        self.caps.append(max_tokens)
-        self.beams.append(beam_size)
+        self.caps.append(search.max_tokens)
+        self.beams.append(search.beam_size)
         texts = [
-            self.again if no_repeat_ngram else (self.texts.pop(0) if self.texts else [])
+            self.again if search.no_repeat_ngram else (self.texts.pop(0) if self.texts else [])
             for _ in range(encoded.shape[0])
         ]
-        return [native.Generated((TIMESTAMP, *text)[:max_tokens], self.no_speech) for text in texts]
+        return [
+            native.Generated((TIMESTAMP, *text)[: search.max_tokens], self.no_speech)
+            for text in texts
+        ]
 
     def align(
         self, encoded: Any, prompt: Sequence[int], texts: list[list[int]], frames: list[int]

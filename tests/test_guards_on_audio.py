@@ -260,8 +260,8 @@ def test_a_second_pass_repeats_no_three_tokens() -> None:
         cap = token_cap(len(sound) / SAMPLE_RATE_HZ)
         frames = careful_feature_frames(len(sound) / SAMPLE_RATE_HZ)
         encoded = model.encode(log_mel(sound, frames, model.n_mels)[np.newaxis])
-        [free] = model.generate(encoded, prompt, cap, 0, 1)
-        [banned] = model.generate(encoded, prompt, cap, engine.NO_REPEAT_NGRAM, 1)
+        [free] = model.generate(encoded, prompt, native.Search(cap))
+        [banned] = model.generate(encoded, prompt, native.Search(cap, engine.NO_REPEAT_NGRAM))
         loops += len(free.tokens) >= cap
         trigrams = list(zip(banned.tokens, banned.tokens[1:], banned.tokens[2:], strict=False))
         assert len(trigrams) == len(set(trigrams))

@@ -24,6 +24,7 @@ from service.engines.ctranslate2_model import (
     Device,
     Model,
     NativeModel,
+    Search,
 )
 from service.engines.decoding import (
     careful_feature_frames,
@@ -200,10 +201,8 @@ class CTranslate2Engine:
         caps = [token_cap(window.duration_s) for window in windows]
         features = np.stack([log_mel(window.samples, frames, model.n_mels) for window in windows])
         encoded = self._step(lambda: model.encode(features))
-        beam_size = BEAM_SIZE if windows[0].thorough else 1
-        generated = self._step(
-            lambda: model.generate(encoded, prompt, max(caps), no_repeat_ngram, beam_size)
-        )
+        search = Search(max(caps), no_repeat_ngram, BEAM_SIZE if windows[0].thorough else 1)
+        generated = self._step(lambda: model.generate(encoded, prompt, search))
         # Greedy decoding takes no account of what follows: cut here, a text is as if capped there.
         texts = [
             [token for token in one.tokens[:cap] if token < vocabulary.end_of_text]

@@ -18,6 +18,16 @@ Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """How a text is looked for: in `max_tokens` at most, repeating no run of `no_repeat_ngram`
+    tokens (0: any may be), with `beam_size` texts weighed."""
+
+    max_tokens: int
+    no_repeat_ngram: int = 0
+    beam_size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Generated:
     """The tokens of one window after the prompt, timestamps included, and the 0..1 probability
     that nobody speaks in it."""
@@ -46,15 +56,8 @@ class Model(Protocol):
     def encode(self, features: NDArray[np.float32]) -> Any:
         """What the encoder makes of `features`, float32, shape (batch, n_mels, frames)."""
 
-    def generate(
-        self,
-        encoded: Any,
-        prompt: Sequence[int],
-        max_tokens: int,
-        no_repeat_ngram: int,
-        beam_size: int,
-    ) -> list[Generated]:
-        """What each window says after `prompt`, in `max_tokens` at most."""
+    def generate(self, encoded: Any, prompt: Sequence[int], search: Search) -> list[Generated]:
+        """What each window says after `prompt`."""
 
     def align(
         self, encoded: Any, prompt: Sequence[int], texts: list[list[int]], frames: list[int]
@@ -94,20 +97,13 @@ class NativeModel:
         encoded = [self._whisper.encode(_view(part), to_cpu=True) for part in parts]
         return np.concatenate([np.array(part) for part in encoded])
 
-    def generate(
-        self,
-        encoded: Any,
-        prompt: Sequence[int],
-        max_tokens: int,
-        no_repeat_ngram: int,
-        beam_size: int,
-    ) -> list[Generated]:
+    def generate(self, encoded: Any, prompt: Sequence[int], search: Search) -> list[Generated]:
         results = self._whisper.generate(
             _view(encoded),
             [list(prompt)] * len(encoded),
-            beam_size=beam_size,
-            max_length=2 * max_tokens,  # the library gives the text half of it
-            no_repeat_ngram_size=no_repeat_ngram,
+            beam_size=search.beam_size,
+            max_length=2 * search.max_tokens,  # the library gives the text half of it
+            no_repeat_ngram_size=search.no_repeat_ngram,
             return_no_speech_prob=True,
         )
         return [Generated(tuple(r.sequences_ids[0]), r.no_speech_prob) for r in results]
