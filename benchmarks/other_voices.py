@@ -21,17 +21,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.stream_settings import MODEL, loaded_engine
-from callfsm.call.settings import CallSettings, WindowSettings
-from callfsm.call.silero import SileroDetector, SileroNetwork
+from benchmarks.stream_settings import MODEL, arguments_of, player
 from callfsm.errors import ConfigError
-from service.engines import ctranslate2
 from service.engines.whispercpp import whole_file_text
 from service.speech.audio_file import read_audio
 from service.speech.corpus import SpokenCall, calls_out_of, continuous
 from service.speech.telephone import telephone
 from service.speech.wer import WordErrors, word_errors
-from service.trial.simulated import COSTS, simulate
 from service.weights.resolve import resolve
 
 VOICES = ("slt", "rms", "awb")
@@ -41,33 +37,16 @@ LOUDNESS = 0.8  # flite's voices reach full scale
 
 def main() -> None:
     """Parse the settings, play the calls, print the lines."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments_of(__doc__, load=0.3)
     parser.add_argument("--calls", type=int, default=2, help="of each voice")
     parser.add_argument("--seconds", type=float, default=60.0, help="each at least")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--load", type=float, default=0.3, help="of the contexts; see `simulate`")
-    parser.add_argument("--engine", choices=list(COSTS), default="ctranslate2")
-    parser.add_argument("--beam", type=int, default=ctranslate2.BEAM_SIZE)
-    parser.add_argument("--continuous", action="store_true", help="without any pause")
-    parser.add_argument("settings", nargs="*", help="name=value of WindowSettings, in seconds")
     arguments = parser.parse_args()
-    ctranslate2.BEAM_SIZE = arguments.beam
-    chosen = {name: float(value) for name, value in (s.split("=") for s in arguments.settings)}
-    settings = CallSettings(windows=WindowSettings(**chosen))  # type: ignore[arg-type]
-    engine, network = loaded_engine(arguments.engine), SileroNetwork.installed()
+    play = player(arguments)
     all_live, all_whole = WordErrors(), WordErrors()
     for voice in VOICES:
         live, whole = WordErrors(), WordErrors()
         for call in calls_of(voice, arguments):
-            heard = simulate(
-                call.samples,
-                engine,
-                settings=settings,
-                detector=SileroDetector(network),
-                load=arguments.load,
-                cost=COSTS[arguments.engine],
-            )
-            live += word_errors(call.text, heard.text)
+            live += word_errors(call.text, play(call).text)
             whole += word_errors(call.text, whole_file_text(resolve(MODEL), call.samples))
         print(voice, _told(live, whole), flush=True)
         all_live, all_whole = all_live + live, all_whole + whole
@@ -99,13 +78,9 @@ def _spoken(voice: str, sentence: str) -> NDArray[np.float32]:
 
 def _told(live: WordErrors, whole: WordErrors) -> str:
     return (
-        f"WER {live.wer:.1%}, whole file {whole.wer:.1%}; errors {_errors(live)} "
-        f"and {_errors(whole)} of {live.reference_words}"
+        f"WER {live.wer:.1%}, whole file {whole.wer:.1%}; errors {live.errors} "
+        f"and {whole.errors} of {live.reference_words}"
     )
-
-
-def _errors(found: WordErrors) -> int:
-    return found.substitutions + found.deletions + found.insertions
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class CutWindow:
 
     def errors(self, transcript: Transcript) -> int:
         found = (word_errors(text, as_text(transcript.words)) for text in self.texts)
-        return min(one.substitutions + one.deletions + one.insertions for one in found)
+        return min(one.errors for one in found)
 
 
 def main() -> None:

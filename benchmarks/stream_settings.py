@@ -10,6 +10,7 @@ themselves. Time is simulated, so load on the machine changes nothing but the CP
 
 import argparse
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from service.engines.whispercpp import whole_file_text
 from service.speech.corpus import SpokenCall, continuous
 from service.speech.latency import HeardWord, Utterance, utterances
 from service.speech.wer import WordErrors, word_errors
-from service.trial.simulated import COSTS, InferenceCost, simulate
+from service.trial.simulated import COSTS, Heard, InferenceCost, simulate
 from service.weights.resolve import resolve
 
 MODEL = "tiny.en"
@@ -31,41 +32,19 @@ MODEL = "tiny.en"
 
 def main() -> None:
     """Parse the settings, play the calls, print one line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments_of(__doc__, load=1.0)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--load", type=float, default=1.0, help="of the contexts, 0..1; looks are taken below 1"
-    )
-    parser.add_argument("--engine", choices=list(COSTS), default="ctranslate2")
-    parser.add_argument(
-        "--cost", type=float, nargs=2, metavar="S", help="of a window, and of a second of it"
-    )
-    parser.add_argument("--beam", type=int, default=ctranslate2.BEAM_SIZE, help="up to 60 %% load")
     parser.add_argument("--synthetic", action="store_true", help="another speaker: the voice")
-    parser.add_argument("--continuous", action="store_true", help="without any pause")
     parser.add_argument("--whole", action="store_true", help="also score the whole files")
-    parser.add_argument("settings", nargs="*", help="name=value of WindowSettings, in seconds")
     arguments = parser.parse_args()
-    chosen = {name: float(value) for name, value in (s.split("=") for s in arguments.settings)}
-    settings = CallSettings(windows=WindowSettings(**chosen))  # type: ignore[arg-type]
-    ctranslate2.BEAM_SIZE = arguments.beam
-    engine, network = loaded_engine(arguments.engine), SileroNetwork.installed()
-    cost = InferenceCost(*arguments.cost) if arguments.cost else COSTS[arguments.engine]
+    play = player(arguments)
     live, whole = WordErrors(), WordErrors()
     latencies_s: list[float] = []
     spoken: list[Utterance] = []
     inference_s, guards = 0.0, Counter[str]()
     calls = _calls(arguments)
     for call in calls:
-        heard = simulate(
-            call.samples,
-            engine,
-            settings=settings,
-            detector=SileroDetector(network),
-            load=arguments.load,
-            cost=cost,
-        )
+        heard = play(call)
         live += word_errors(call.text, heard.text)
         latencies_s += [at_s - word.end_s for word, at_s in heard.words]
         words = [HeardWord(word.end_s, at_s, text=0, right=True) for word, at_s in heard.words]
@@ -88,6 +67,44 @@ def main() -> None:
         f"whole file {whole.wer:.2%}" if arguments.whole else "",
         flush=True,
     )
+
+
+def arguments_of(description: str | None, *, load: float) -> argparse.ArgumentParser:
+    """How calls are played: what `player` needs, and the seed."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--load", type=float, default=load, help="of the contexts, 0..1; looks are taken below 1"
+    )
+    parser.add_argument("--engine", choices=list(COSTS), default="ctranslate2")
+    parser.add_argument(
+        "--cost", type=float, nargs=2, metavar="S", help="of a window, and of a second of it"
+    )
+    parser.add_argument("--beam", type=int, default=ctranslate2.BEAM_SIZE, help="up to 60 %% load")
+    parser.add_argument("--continuous", action="store_true", help="without any pause")
+    parser.add_argument("settings", nargs="*", help="name=value of WindowSettings, in seconds")
+    return parser
+
+
+def player(arguments: argparse.Namespace) -> Callable[[SpokenCall], Heard]:
+    """What plays a call as these arguments say, with an engine that is loaded once."""
+    chosen = {name: float(value) for name, value in (s.split("=") for s in arguments.settings)}
+    settings = CallSettings(windows=WindowSettings(**chosen))  # type: ignore[arg-type]
+    ctranslate2.BEAM_SIZE = arguments.beam
+    engine, network = loaded_engine(arguments.engine), SileroNetwork.installed()
+    cost = InferenceCost(*arguments.cost) if arguments.cost else COSTS[arguments.engine]
+
+    def play(call: SpokenCall) -> Heard:
+        return simulate(
+            call.samples,
+            engine,
+            settings=settings,
+            detector=SileroDetector(network),
+            load=arguments.load,
+            cost=cost,
+        )
+
+    return play
 
 
 def loaded_engine(name: str) -> Engine:

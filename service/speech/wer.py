@@ -22,12 +22,15 @@ class WordErrors:
         return self.hits + self.substitutions + self.deletions
 
     @property
+    def errors(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
     def wer(self) -> float:
         """Errors per reference word: 0 is perfect, may exceed 1, infinite if nothing was said."""
-        errors = self.substitutions + self.deletions + self.insertions
-        if not errors:
+        if not self.errors:
             return 0.0
-        return errors / self.reference_words if self.reference_words else float("inf")
+        return self.errors / self.reference_words if self.reference_words else float("inf")
 
     def __add__(self, other: "WordErrors") -> "WordErrors":
         return WordErrors(
