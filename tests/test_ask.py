@@ -359,20 +359,18 @@ def test_actors_ask_each_other_without_waiting(runtime: SimulatedRuntime) -> Non
 def test_a_turn_does_not_wait_in_simulated_time(runtime: SimulatedRuntime) -> None:
     """What gevent refuses is refused in specs, too; outside of turns one may wait, as before."""
     shop = open_shop(runtime)
-    crashes: list[Exception] = []
-    greedy = ask_in_each_turn(runtime, shop, crashes)
-    greedy.start()  # not in a turn: here it may wait
-    greedy.tell(Close())
+    crashes = asking_in_a_turn(runtime, shop)
     assert runtime.wait(shop.ask(Price("cake")), 1.0) == 5
     assert [type(error) for error in crashes] == [CallfsmError]
     assert runtime.wait(shop.ask(Price("tea")), 1.0) == 3
 
 
-def ask_in_each_turn(
-    runtime: GeventRuntime | SimulatedRuntime, shop: Actor[Shop], crashes: list[Exception]
-) -> Actor[Shop]:
-    """An actor that waits for the price of tea whenever something happens."""
-    return Actor(
+def asking_in_a_turn(
+    runtime: GeventRuntime | SimulatedRuntime, shop: Actor[Shop]
+) -> list[Exception]:
+    """What becomes of an actor that waits for the price of tea whenever something happens."""
+    crashes: list[Exception] = []
+    greedy = Actor(
         "greedy",
         shop_machine,
         Shop(),
@@ -381,6 +379,9 @@ def ask_in_each_turn(
         crashed=crashes.append,
         observers=(lambda *_: runtime.wait(shop.ask(Price("tea")), FAILS_AFTER_S),),
     )
+    greedy.start()  # not in a turn: here it may wait
+    greedy.tell(Close())
+    return crashes
 
 
 # ------------------------------------------------ on gevent
@@ -410,9 +411,6 @@ def test_a_greenlet_waits_no_longer_than_it_says(hub: GeventRuntime) -> None:
 def test_a_turn_does_not_wait(hub: GeventRuntime) -> None:
     """An actor that waits for an answer in its turn would stop all actors: it is told so."""
     shop = open_shop(hub)
-    crashes: list[Exception] = []
-    greedy = ask_in_each_turn(hub, shop, crashes)
-    greedy.start()  # not in a turn: here it may wait
-    greedy.tell(Close())
+    crashes = asking_in_a_turn(hub, shop)
     hub.wait(shop.ask(Price("cake")), FAILS_AFTER_S)
     assert [type(error) for error in crashes] == [CallfsmError]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import gevent
 import pytest
-from server_fixture import add_call, eventually, said, serving, speech
+from raw_peer import RawPeer
+from server_fixture import House, add_call, eventually, said, serving, speech
 
 from callfsm.errors import StoreError
 from callfsm.inference.admission import Refusal
@@ -208,15 +209,20 @@ def test_a_row_that_changed_is_a_new_call(announced: tuple[Discovery, list[int]]
     assert heard == [7, 7]
 
 
+def speak_found(house: House, peer: RawPeer) -> None:
+    """Call 7 is found by its row, and heard."""
+    add_call(house.settings.database, 7, "sip-of-7", START, "active")
+    peer.accept()
+    peer.send(peer.framed(b"7"))
+    peer.send_audio(speech(7, 5), 320)
+    eventually(lambda: house.state(7) == "buffering", "audio of call 7")
+
+
 def test_a_call_that_broke_off_is_found_again(tmp_path: Path, often: None) -> None:
     """The connection was lost, and nobody hung up: the caller may be there, and REGISTER has ended
     with the first connection."""
     with serving(tmp_path) as house, house.peer(7) as peer:
-        add_call(house.settings.database, 7, "sip-of-7", START, "active")
-        peer.accept()
-        peer.send(peer.framed(b"7"))
-        peer.send_audio(speech(7, 5), 320)
-        eventually(lambda: house.state(7) == "buffering", "audio of call 7")
+        speak_found(house, peer)
         peer.reset()
         peer.accept()
 
@@ -226,11 +232,7 @@ def test_a_caller_who_hung_up_is_over_however_the_connection_ends(
 ) -> None:
     """Peers that do not read what we write reset the connection after their BYE."""
     with serving(tmp_path) as house, house.peer(7) as peer:
-        add_call(house.settings.database, 7, "sip-of-7", START, "active")
-        peer.accept()
-        peer.send(peer.framed(b"7"))
-        peer.send_audio(speech(7, 5), 320)
-        eventually(lambda: house.state(7) == "buffering", "audio of call 7")
+        speak_found(house, peer)
         peer.bye()
         eventually(lambda: house.server.switchboard.sessions[7].call.bye, "BYE of call 7")
         peer.reset()
